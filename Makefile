@@ -1,0 +1,59 @@
+# `make demo` to see it run, `make test` to check it. Both make what they need in .venv.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+
+# What a shell happens to have set must not change what is checked.
+CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u ALLOWED_HOSTS -u DJANGO_SETTINGS_MODULE -u Q_WORKERS \
+	-u Q_CLUSTER_NAME -u SAGAS_LEASE
+
+.DEFAULT_GOAL := help
+.PHONY: help demo test lint types contracts migrations check
+
+help:
+	@echo "make demo    run the demo: workers and a web server, until Ctrl-C"
+	@echo "make test    run the tests on SQLite and on PostgreSQL (ARGS='-k name' is passed to pytest)"
+	@echo "make check   lint, types, import contracts, system checks, migrations"
+
+# Stamps, so that requirements are installed when they change and not each time.
+
+$(VENV)/made:
+	@$(PYTHON) -c 'import sys; sys.exit(sys.version_info < (3, 11))' || \
+	{ echo "$(PYTHON) is older than Python 3.11, or missing. Name another: make PYTHON=python3.12 ..." >&2; exit 1; }
+	$(PYTHON) -m venv $(VENV)
+	@touch $@
+
+$(VENV)/runs: requirements.txt $(VENV)/made
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements.txt
+	@touch $@
+
+$(VENV)/checks: requirements-dev.txt $(VENV)/runs
+	$(BIN)/python -m pip install --quiet --disable-pip-version-check -r requirements-dev.txt
+	@touch $@
+
+demo: $(VENV)/runs
+	@exec $(BIN)/python manage.py demo $(ARGS)
+
+# The second half runs also when the first fails: what fails on one database only says the most.
+test: $(VENV)/checks
+	@trap 'exit 130' INT; status=0; \
+	$(CLEAN) $(BIN)/python -m pytest $(ARGS) || status=$$?; \
+	$(CLEAN) $(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS) || status=$$?; \
+	exit $$status
+
+lint: $(VENV)/checks
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(VENV)/checks
+	$(CLEAN) $(BIN)/mypy
+
+contracts: $(VENV)/checks
+	$(BIN)/lint-imports
+
+migrations: $(VENV)/checks
+	$(CLEAN) $(BIN)/python manage.py check
+	$(CLEAN) $(BIN)/python manage.py makemigrations --check --dry-run
+
+check: lint types contracts migrations

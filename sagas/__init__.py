@@ -1,0 +1,69 @@
+"""Durable sagas for Django: what authors import to define sagas, and callers to start them.
+
+The definition API names no model and can be imported before the apps are ready; what touches the database is
+imported when it is first asked for.
+"""
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
+from sagas.definitions import (
+    ALWAYS,
+    COMPENSATE,
+    HALT,
+    NEVER,
+    PATIENT,
+    PERSISTENT,
+    STANDARD,
+    Parallel,
+    Participant,
+    RetryPolicy,
+    SagaDefinition,
+    Step,
+    StepContext,
+    register,
+)
+from sagas.exceptions import OutcomeUnknown, PermanentFailure, RetryLater
+
+if TYPE_CHECKING:
+    from sagas.idempotency import idempotent
+    from sagas.operations.starting import RAISE, RETURN, start, start_many
+
+_LAZY = {
+    "RAISE": "sagas.operations.starting",
+    "RETURN": "sagas.operations.starting",
+    "idempotent": "sagas.idempotency",
+    "start": "sagas.operations.starting",
+    "start_many": "sagas.operations.starting",
+}
+
+__all__ = [
+    "ALWAYS",
+    "COMPENSATE",
+    "HALT",
+    "NEVER",
+    "PATIENT",
+    "PERSISTENT",
+    "RAISE",
+    "RETURN",
+    "STANDARD",
+    "OutcomeUnknown",
+    "Parallel",
+    "Participant",
+    "PermanentFailure",
+    "RetryLater",
+    "RetryPolicy",
+    "SagaDefinition",
+    "Step",
+    "StepContext",
+    "idempotent",
+    "register",
+    "start",
+    "start_many",
+]
+
+
+def __getattr__(name: str) -> Any:
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -1,0 +1,60 @@
+"""The one clock of the engine: the database's.
+
+Leases, retries and timers compare times that different hosts wrote, so no host's own clock may be among them.
+Tests move the clock of their own process with `shift`.
+"""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Any
+
+from django.db import connections
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import DateTimeField, Func
+from django.utils import timezone
+
+_offset = timedelta(0)
+
+
+def shift(delta: timedelta) -> None:
+    """Move this process's view of the time by `delta`, on top of earlier shifts. For tests."""
+    global _offset
+    _offset += delta
+
+
+def reset() -> None:
+    """Undo every shift."""
+    global _offset
+    _offset = timedelta(0)
+
+
+class DatabaseTime(Func):
+    """The time at which the statement began, as an expression for annotations and filters."""
+
+    template = "STATEMENT_TIMESTAMP()"
+    output_field = DateTimeField()
+
+    def as_postgresql(
+        self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, list[Any]]:
+        if not _offset:
+            return self.template, []
+        return f"({self.template} + %s)", [_offset]
+
+    def as_sqlite(
+        self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, list[Any]]:
+        # The database lives in the process: its clock is the host's, and the column is text as Django writes it.
+        return "%s", [connection.ops.adapt_datetimefield_value(timezone.now() + _offset)]
+
+
+def database_now(alias: str) -> datetime:
+    """Ask the database for the time: one statement, where no other carries it along."""
+    connection = connections[alias]
+    if connection.vendor == "sqlite":
+        return timezone.now() + _offset
+    with connection.cursor() as cursor:
+        cursor.execute("SELECT STATEMENT_TIMESTAMP()")
+        now: datetime = cursor.fetchone()[0]
+        return now + _offset

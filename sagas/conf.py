@@ -1,0 +1,76 @@
+"""The project's ``SAGAS`` settings over typed defaults."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, fields
+from datetime import timedelta
+from functools import cache
+from typing import Any
+
+from django.conf import settings
+from django.core.exceptions import ImproperlyConfigured
+from django.core.signals import setting_changed
+
+
+@dataclass(frozen=True, kw_only=True)
+class SagaSettings:
+    """Every key of ``SAGAS``, lower-cased, with its default."""
+
+    queue: str | None = None
+    """The django-q2 queue that carries wake-ups; None is the project's own."""
+    runners: int | None = None
+    """Runners at once in one cluster; None is half of its workers, at least one."""
+    lease: timedelta = timedelta(seconds=30)
+    """How long a claim lasts without renewal; a dead worker's sagas go on after this."""
+    budget: timedelta = timedelta(seconds=20)
+    """How long a runner claims before it hands over; also about how long a graceful stop may take."""
+    linger: timedelta = timedelta(seconds=1)
+    """How long a runner stays when nothing is due."""
+    poll: timedelta = timedelta(milliseconds=100)
+    """How often a runner with free slots looks for due sagas."""
+    batch: int = 250
+    """Sagas claimed at once, at most."""
+    threads: int = 16
+    """Sync steps at once in one runner."""
+    tasks: int = 2000
+    """Async steps at once in one runner."""
+    crash_limit: int = 3
+    """Crashes of a step that ran alone before its saga is halted as a crash loop."""
+    idempotency_ttl: timedelta = timedelta(days=7)
+    """How long results are kept under their idempotency keys."""
+    alert: str = "sagas.engine.bell.log_alert"
+    """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
+
+    def __post_init__(self) -> None:
+        for name in ("lease", "budget", "linger", "poll", "idempotency_ttl"):
+            value = getattr(self, name)
+            if not isinstance(value, timedelta) or value <= timedelta(0):
+                raise ImproperlyConfigured(
+                    f"SAGAS[{name.upper()!r}] must be a positive timedelta, not {value!r}."
+                )
+        for name in ("runners", "batch", "threads", "tasks", "crash_limit"):
+            value = getattr(self, name)
+            if name == "runners" and value is None:
+                continue
+            if not isinstance(value, int) or value < 1:
+                raise ImproperlyConfigured(f"SAGAS[{name.upper()!r}] must be an integer ≥ 1, not {value!r}.")
+
+
+@cache
+def saga_settings() -> SagaSettings:
+    """Return the settings in force. Raise `ImproperlyConfigured` for a key or value that means nothing."""
+    given: dict[str, Any] = getattr(settings, "SAGAS", {})
+    known = {field.name.upper() for field in fields(SagaSettings)}
+    if unknown := sorted(set(given) - known):
+        raise ImproperlyConfigured(
+            f"SAGAS has no key {', '.join(map(repr, unknown))}. The keys are {', '.join(sorted(known))}."
+        )
+    return SagaSettings(**{key.lower(): value for key, value in given.items()})
+
+
+def _forget(*, setting: str, **kwargs: Any) -> None:
+    if setting == "SAGAS":
+        saga_settings.cache_clear()
+
+
+setting_changed.connect(_forget)

@@ -1,0 +1,64 @@
+"""What a runner holds of a saga, and what one attempt is and came to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+from typing import Any
+from uuid import UUID
+
+from sagas.definitions import Step
+from sagas.states import Direction, Outcome
+
+
+@dataclass(slots=True)
+class Held:
+    """A saga in a runner's hand, with what its steps need to know."""
+
+    id: UUID
+    definition: str
+    key: str | None
+    fence: int
+    input: dict[str, Any]
+    results: dict[str, dict[str, Any]]
+    lease_ends: float
+    """By the monotonic clock of this process, measured from before the claim."""
+    renewable_until: float = 0.0
+    """No renewal after this: by then every attempt in flight was given up. Same clock."""
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Attempt:
+    """One call to be made of a step's action or compensation."""
+
+    held: Held
+    step: Step
+    direction: Direction
+    number: int
+    idempotency_key: UUID
+    undoes: UUID | None = None
+    result: dict[str, Any] | None = None
+    """In a compensation: what the action returned, None if that is not known."""
+
+    @property
+    def label(self) -> str:
+        """Name the attempt for logs and errors."""
+        way = "" if self.direction is Direction.FORWARD else "compensation of "
+        return f"attempt {self.number} at {way}step {self.step.name!r} of saga {self.held.id}"
+
+
+@dataclass(frozen=True, slots=True, kw_only=True)
+class Settled:
+    """What an attempt came to."""
+
+    attempt: Attempt
+    outcome: Outcome
+    result: dict[str, Any] | None = None
+    error_class: str = ""
+    error: str = ""
+    delay: timedelta | None = None
+    """What the step asked for before its next attempt."""
+    ended: bool = True
+    """Whether the function is known to have ended; after a time-out it may still run."""
+    sent: float
+    """When the call was made, by the monotonic clock of this process."""

@@ -1,0 +1,195 @@
+"""Makes the calls: one function of the author's, under its time-out, and what it came to.
+
+No exception of a step escapes, not even those that mean to end the process: each becomes an outcome.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+from collections.abc import Callable, Coroutine
+from datetime import timedelta
+from time import monotonic
+from typing import Any, cast
+
+from asgiref.sync import async_to_sync
+from django.utils import timezone
+
+from sagas.canonical import clean_text, gate
+from sagas.definitions import StepContext, is_async, registry
+from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.slots import Slots
+from sagas.engine.threads import Threads
+from sagas.exceptions import NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
+from sagas.states import Direction, Outcome
+from sagas.telemetry import tracing
+
+log = logging.getLogger("sagas.engine")
+
+GRACE = timedelta(seconds=30)
+"""Beyond an attempt's time-out its saga's lease is no longer renewed."""
+
+
+def context_of(attempt: Attempt) -> StepContext:
+    """Return what the step's function is given."""
+    held, step = attempt.held, attempt.step
+    stage_of = registry.named(held.definition).outline().stage_of
+    stage = stage_of[step.name]
+    return StepContext(
+        saga_id=held.id,
+        key=held.key,
+        input=held.input,
+        results={name: result for name, result in held.results.items() if stage_of.get(name, stage) < stage},
+        attempt=attempt.number,
+        idempotency_key=attempt.idempotency_key,
+        undoes=attempt.undoes,
+        result=attempt.result,
+        deadline=timezone.now() + step.time_limit(attempt.direction),
+    )
+
+
+def returned(attempt: Attempt, result: Any, *, sent: float) -> Settled:
+    """Return what a call that returned came to. A result that cannot be stored is no proof of anything."""
+    try:
+        if result is not None and not isinstance(result, dict):
+            raise NotStorable(
+                f"Step {attempt.step.name!r} returned a {type(result).__name__}. Return a dict, or None."
+            )
+        stored = gate(result, f"The result of step {attempt.step.name!r}")
+    except NotStorable as refusal:
+        return raised(attempt, refusal, sent=sent)
+    return Settled(attempt=attempt, outcome=Outcome.DONE, result=stored, sent=sent)
+
+
+def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool = True) -> Settled:
+    """Return what a call that raised came to."""
+    delay = None
+    match error:
+        case PermanentFailure():
+            outcome = Outcome.NOT_DONE
+        case RetryLater():
+            outcome, delay = Outcome.LATER, error.delay
+        case _:
+            outcome = Outcome.UNKNOWN
+    if not isinstance(error, (PermanentFailure, RetryLater, OutcomeUnknown)):
+        log.warning("%s raised %s.", attempt.label, type(error).__name__, exc_info=error)
+    return Settled(
+        attempt=attempt,
+        outcome=outcome,
+        error_class=type(error).__name__,
+        error=_text_of(error),
+        delay=delay,
+        ended=ended,
+        sent=sent,
+    )
+
+
+def unsent(attempt: Attempt) -> Settled:
+    """Return what becomes of an attempt whose call was never made."""
+    return Settled(attempt=attempt, outcome=Outcome.UNSENT, sent=monotonic())
+
+
+def call_here(attempt: Attempt) -> Settled:
+    """Make the call in this thread, to its end: for the testing kit and for pool threads."""
+    sent = monotonic()
+    function = attempt.step.function(attempt.direction)
+    with tracing(attempt.held.id):
+        try:
+            if is_async(function):
+                function = cast("Callable[[StepContext], Any]", async_to_sync(cast(Any, function)))
+            return returned(attempt, function(context_of(attempt)), sent=sent)
+        except BaseException as error:
+            return raised(attempt, error, sent=sent)
+
+
+class Calls:
+    """The calls in flight of one runner, on its event loop and in its threads.
+
+    `report` is called on the loop with every outcome: at the latest when the attempt's time is up, and once more as
+    evidence if the function comes back after that.
+    """
+
+    def __init__(self, slots: Slots, threads: Threads, report: Callable[[Settled], None]) -> None:
+        self._slots = slots
+        self._threads = threads
+        self._report = report
+        self._loop = asyncio.get_running_loop()
+        self._open: dict[Attempt, asyncio.TimerHandle] = {}
+        self._tasks: set[asyncio.Task[None]] = set()
+        self.overdue = 0
+        """Sync calls that were given up and still occupy a thread."""
+
+    @property
+    def in_flight(self) -> int:
+        """How many attempts have no outcome yet."""
+        return len(self._open)
+
+    def send(self, attempt: Attempt) -> None:
+        """Make the call, unless the lease under which it was marked is over."""
+        sent = monotonic()
+        if sent >= attempt.held.lease_ends:
+            self._slots.release(attempt.step, attempt.direction)
+            self._report(unsent(attempt))
+            return
+        limit = attempt.step.time_limit(attempt.direction).total_seconds()
+        attempt.held.renewable_until = max(
+            attempt.held.renewable_until, sent + limit + GRACE.total_seconds()
+        )
+        if is_async(attempt.step.function(attempt.direction)):
+            task = self._loop.create_task(self._run(attempt, sent))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+            self._open[attempt] = self._loop.call_later(limit, self._give_up, attempt, sent, task)
+        else:
+            self._open[attempt] = self._loop.call_later(limit, self._give_up, attempt, sent, None)
+            self._threads.submit(lambda: self._run_in_thread(attempt))
+
+    async def _run(self, attempt: Attempt, sent: float) -> None:
+        with tracing(attempt.held.id):
+            try:
+                action = cast("Callable[[StepContext], Coroutine[Any, Any, Any]]", attempt.step.function(attempt.direction))
+                settled = returned(attempt, await action(context_of(attempt)), sent=sent)
+            except BaseException as error:
+                settled = raised(attempt, error, sent=sent)
+        self._came_back(attempt, settled)
+
+    def _run_in_thread(self, attempt: Attempt) -> None:
+        # The thread may have been stopped between the loop's look at the lease and now.
+        alive = monotonic() < attempt.held.lease_ends
+        settled = call_here(attempt) if alive else unsent(attempt)
+        try:
+            self._loop.call_soon_threadsafe(self._came_back, attempt, settled)
+        except RuntimeError:
+            # The runner gave this call up and is gone; what it did will be found out by its key.
+            log.warning("%s came back after its runner had ended: %s.", attempt.label, settled.outcome.value)
+
+    def _came_back(self, attempt: Attempt, settled: Settled) -> None:
+        self._slots.release(attempt.step, attempt.direction)
+        timer = self._open.pop(attempt, None)
+        if timer is not None:
+            timer.cancel()
+            self._report(settled)
+            return
+        if not is_async(attempt.step.function(attempt.direction)):
+            self.overdue -= 1
+        if settled.outcome is Outcome.DONE:
+            self._report(settled)
+
+    def _give_up(self, attempt: Attempt, sent: float, task: asyncio.Task[None] | None) -> None:
+        if self._open.pop(attempt, None) is None:
+            return
+        limit = attempt.step.time_limit(attempt.direction)
+        late = OutcomeUnknown(f"No answer within {limit}.")
+        self._report(raised(attempt, late, sent=sent, ended=False))
+        if task is None:
+            self.overdue += 1
+        else:
+            # Asked, never awaited: a function may take its time to notice, or not notice at all.
+            task.cancel()
+
+
+def _text_of(error: BaseException) -> str:
+    try:
+        return clean_text(str(error))
+    except Exception:
+        return f"<{type(error).__name__} without a readable message>"

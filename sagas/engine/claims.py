@@ -1,0 +1,212 @@
+"""Takes due sagas for a worker, and marks the attempts it will make.
+
+A claim raises the fence, so that whatever an earlier holder still wants to write is void. A saga that is due and
+still held was left by a worker that died: its attempts in flight are counted as lost.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, field
+from datetime import timedelta
+from time import monotonic
+from uuid import UUID
+
+from django.db.models import Q
+
+from sagas.clock import DatabaseTime
+from sagas.conf import saga_settings
+from sagas.definitions import registry
+from sagas.engine.attempts import Attempt, Held
+from sagas.engine.bell import ring
+from sagas.engine.locked import Locked, lock, write
+from sagas.engine.slots import Reservation, Slots
+from sagas.engine.steering import advance, drifted
+from sagas.engine.transactions import durably
+from sagas.engine.verdicts import Again, Doubt, Fail, Record, judge_lost
+from sagas.models import HistoryKind, Saga, SagaStep
+from sagas.states import Direction, StepStatus, WaitsFor
+
+SHRINK = 4
+"""Sagas that were in hand when a worker died are claimed apart, in batches smaller by this factor a crash."""
+
+
+@dataclass
+class Claimed:
+    """What one claim took."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    full: bool = False
+    """As many sagas were due as were asked for: there may be more."""
+    starved: bool = False
+    """Some were left because no slot was free."""
+    apart: bool = False
+    """Sagas that lost their worker were taken, or are due: claim no others until the hand is empty."""
+
+
+def claim(
+    worker: UUID,
+    slots: Slots,
+    *,
+    limit: int,
+    lease: timedelta,
+    alone: bool = True,
+    only: Sequence[UUID] | None = None,
+) -> Claimed:
+    """Claim up to `limit` due sagas and mark their first attempts as sent.
+
+    `alone` says that the worker holds nothing, so that sagas under suspicion of killing it may be claimed. `only`
+    restricts the claim to these sagas.
+    """
+    began = monotonic()
+    with Reservation(slots) as reservation:
+        return durably(
+            lambda: _claim(worker, reservation.anew(), limit, lease, alone, only, began),
+            happened=lambda claimed: _is_ours(worker, claimed),
+        )
+
+
+def known() -> Q:
+    """Select the sagas this code can run: those of a registered definition, no newer than the code's version."""
+    by_version: dict[int, list[str]] = {}
+    for definition in registry.values():
+        by_version.setdefault(definition.version, []).append(definition.name)
+    query = Q(pk__in=[])
+    for version, names in by_version.items():
+        query |= Q(definition__in=names, version__lte=version)
+    return query
+
+
+def batch_size(crashes: int, *, limit: int) -> int:
+    """Return how many sagas whose step was lost this often may be in one hand."""
+    return max(1, limit // SHRINK ** min(crashes, 16))
+
+
+def lone_crashes(crashes: int, *, limit: int) -> int:
+    """Return how many of a step's crashes happened while its saga was alone in a hand."""
+    together = 0
+    while batch_size(together, limit=limit) > 1:
+        together += 1
+    return max(0, crashes - together)
+
+
+def _claim(
+    worker: UUID,
+    slots: Reservation,
+    limit: int,
+    lease: timedelta,
+    alone: bool,
+    only: Sequence[UUID] | None,
+    began: float,
+) -> Claimed:
+    due = Saga.objects.select_for_update(skip_locked=True).filter(known(), due_at__lte=DatabaseTime())
+    if only is not None:
+        due = due.filter(pk__in=only)
+    found = lock(due.order_by("due_at")[:limit], payload=True)
+    batch, apart = _company(found, alone=alone)
+    claimed = Claimed(full=len(found) >= limit, apart=apart)
+    taken = []
+    for locked in batch:
+        attempts = _take(locked, worker, slots, lease, began)
+        claimed.attempts += attempts
+        saga = locked.saga
+        if not attempts and saga.due_at is not None and saga.due_at <= locked.now:
+            claimed.starved = True  # It stays as it is, for whoever has a slot.
+        else:
+            taken.append(locked)
+    write(taken)
+    ring(taken)
+    return claimed
+
+
+def _company(found: list[Locked], *, alone: bool) -> tuple[list[Locked], bool]:
+    """Choose which sagas may share a hand, so that one that kills its worker does not take the others along."""
+    crashes = {locked.saga.pk: _crashes(locked) for locked in found}
+    worst = max(crashes.values(), default=0)
+    if worst == 0:
+        return found, False
+    if not alone:
+        return [locked for locked in found if not crashes[locked.saga.pk]], True
+    size = batch_size(worst, limit=saga_settings().batch)
+    return [locked for locked in found if crashes[locked.saga.pk] == worst][:size], True
+
+
+def _crashes(locked: Locked) -> int:
+    """Return how often the steps now at work were lost, this time included."""
+    lost = 0
+    for step in locked.steps.values():
+        if step.status in (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.COMPENSATING):
+            lost = max(lost, step.crash_count(step.direction) + step.in_flight)
+    return lost
+
+
+def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, began: float) -> list[Attempt]:
+    saga = locked.saga
+    if saga.held_by is not None:
+        locked.record(kind=HistoryKind.TAKE_OVER, data={"from": str(saga.held_by), "fence": saga.fence})
+        if not drifted(locked):
+            for name, step in locked.steps.items():
+                if step.in_flight:
+                    _lose(locked, locked.step(name), lease)
+    saga.fence += 1
+    saga.held_by = worker
+    held = Held(
+        id=saga.pk,
+        definition=saga.definition,
+        key=saga.key,
+        fence=saga.fence,
+        input=saga.input,
+        results={name: step.result for name, step in locked.steps.items() if step.result is not None},
+        lease_ends=began + lease.total_seconds(),
+    )
+    return advance(locked, held, slots, lease=lease)
+
+
+def _lose(locked: Locked, step: SagaStep, lease: timedelta) -> None:
+    declared = locked.outline.steps[step.name]
+    direction = step.direction
+    crashes = step.crash_count(direction) + 1
+    verdict = judge_lost(
+        declared,
+        direction,
+        Record(
+            spent=step.spent(direction),
+            since_round=locked.now - (step.round_at or locked.now),
+            since_sent=locked.now - (step.first_sent_at(direction) or locked.now),
+            in_doubt=True,
+            turning_back=locked.direction is Direction.BACK,
+        ),
+        lone_crashes=lone_crashes(crashes, limit=saga_settings().batch),
+        limit=saga_settings().crash_limit,
+    )
+    if direction is Direction.FORWARD:
+        step.crashes = crashes
+        # It was sent within its lease, if at all: nothing goes out after that.
+        step.inflight_until = (step.sent_at or locked.now) + lease + declared.max_inflight
+    else:
+        step.undo_crashes = crashes
+    step.error_class = "WorkerLost"
+    step.error = f"The worker died during {step.name}, attempt {step.attempt_number(direction)}."
+    locked.saga.note_error(step.error_class, step.error, step=step.name)
+    match verdict:
+        case Again(attention=attention) if direction is Direction.FORWARD:
+            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=True)
+            locked.saga.attention = attention or locked.saga.attention
+        case Again(attention=attention):
+            step.due_at = locked.now
+            locked.saga.attention = attention or locked.saga.attention
+        case Doubt(attention):
+            step.doubt(now=locked.now)
+            locked.saga.attention = attention or locked.saga.attention
+        case Fail() if direction is Direction.FORWARD:
+            step.fail(now=locked.now)
+        case Fail():
+            step.undo_failed(now=locked.now)
+
+
+def _is_ours(worker: UUID, claimed: Claimed) -> bool:
+    """After a COMMIT without an answer: the fence says whether the claim was written."""
+    fences = {attempt.held.id: attempt.held.fence for attempt in claimed.attempts}
+    rows = Saga.objects.select_for_update().filter(pk__in=fences, held_by=worker).order_by("pk")
+    stored = dict(rows.values_list("pk", "fence"))
+    return bool(fences) and any(stored.get(pk) == fence for pk, fence in fences.items())

@@ -1,0 +1,185 @@
+"""A saga whose row is locked, with its steps and facts as read after the lock.
+
+Whatever moves a saga works on this: read it under the lock, change it in memory through transitions, write the
+batch back. The saga's row guards its steps and facts; nothing else is locked. Sagas are locked in id order, so that
+no two batches can wait for each other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime
+from typing import Any
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from sagas.clock import DatabaseTime
+from sagas.definitions import Outline, SagaDefinition, registry
+from sagas.engine import bulk
+from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
+from sagas.states import Direction, StepStatus
+
+SAGA_FIELDS = (
+    "status",
+    "direction",
+    "attention",
+    "due_at",
+    "held_by",
+    "fence",
+    "revision",
+    "steps_done",
+    "current_step",
+    "error_class",
+    "error",
+    "error_fingerprint",
+    "updated_at",
+    "ended_at",
+)
+STEP_FIELDS = (
+    "status",
+    "waits_for",
+    "in_doubt",
+    "attempts",
+    "crashes",
+    "undo_attempts",
+    "undo_crashes",
+    "round_base",
+    "round_at",
+    "sent_at",
+    "inflight_until",
+    "due_at",
+    "result",
+    "error_class",
+    "error",
+    "started_at",
+    "ended_at",
+    "undo_started_at",
+    "undo_ended_at",
+)
+HISTORY_FIELDS = (
+    "saga",
+    "kind",
+    "actor_kind",
+    "actor",
+    "operation",
+    "reason",
+    "from_status",
+    "to_status",
+    "step",
+    "direction",
+    "attempt",
+    "data",
+    "at",
+)
+_PAST = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
+
+
+@dataclass(slots=True)
+class Locked:
+    """One locked saga and what is about to be written of it."""
+
+    saga: Saga
+    now: datetime
+    steps: dict[str, SagaStep] = field(default_factory=dict)
+    facts: list[SagaFact] = field(default_factory=list)
+    touched: dict[str, SagaStep] = field(default_factory=dict)
+    entries: list[HistoryEntry] = field(default_factory=list)
+
+    @property
+    def direction(self) -> Direction:
+        """Which way the saga goes, or went before it stopped."""
+        return Direction(self.saga.direction)
+
+    @property
+    def definition(self) -> type[SagaDefinition]:
+        """The definition as the code has it. Raise `UnknownDefinition` if it has none."""
+        return registry.named(self.saga.definition)
+
+    @property
+    def outline(self) -> Outline:
+        """The definition's steps, as far as this saga has them, by stage and name."""
+        return self.definition.outline().only(frozenset(self.steps))
+
+    def step(self, name: str) -> SagaStep:
+        """Return a step that is about to change."""
+        return self.touched.setdefault(name, self.steps[name])
+
+    def move(self, transition: Callable[..., Any], *args: Any, act: dict[str, Any] | None = None, **kw: Any) -> None:
+        """Apply one of the saga's transitions and record the change of status; `act` says who wanted it."""
+        before = self.saga.status
+        transition(*args, **kw)
+        self.record(
+            **(act or {"kind": HistoryKind.STATUS}), from_status=before, to_status=self.saga.status
+        )
+
+    def record(self, **fields: Any) -> HistoryEntry:
+        """Add an entry to the history."""
+        entry = HistoryEntry(saga_id=self.saga.pk, at=self.now, **{"actor_kind": ActorKind.ENGINE} | fields)
+        self.entries.append(entry)
+        return entry
+
+    @property
+    def changed(self) -> bool:
+        """Whether a person could see a difference."""
+        return bool(self.touched or self.entries)
+
+    def summarise(self) -> None:
+        """Bring the saga's columns for lists up to date with its steps."""
+        saga = self.saga
+        saga.steps_done = sum(step.status in _PAST for step in self.steps.values())
+        steps = self.steps.values()
+        if saga.direction == Direction.BACK:
+            current = next((step.name for step in steps if step.direction is Direction.BACK), "")
+        else:
+            current = next((step.name for step in steps if step.status not in _PAST), "")
+        saga.current_step = current or saga.current_step
+        saga.revision += 1
+        saga.updated_at = self.now
+
+
+def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
+    """Lock these sagas and read their steps and open facts: three statements whatever their number.
+
+    The query says how to lock (``select_for_update``) and in which order. Steps and facts are read by statements
+    of their own, begun after the locks were granted: a join would pair the new saga with its old steps. Without
+    `payload`, input and results stay in the database.
+    """
+    rows = sagas if payload else sagas.defer("input")
+    found = {saga.pk: Locked(saga, saga.now) for saga in rows.annotate(now=DatabaseTime())}
+    if not found:
+        return []
+    steps = SagaStep.objects.filter(saga__in=list(found)).order_by("stage", "id")
+    for step in steps if payload else steps.defer("result"):
+        found[step.saga_id].steps[step.name] = step
+    for fact in SagaFact.objects.filter(saga__in=list(found), applied_at=None).order_by("id"):
+        found[fact.saga_id].facts.append(fact)
+    return list(found.values())
+
+
+def lock_one(saga_id: UUID) -> Locked:
+    """Lock one saga. Raise `Saga.DoesNotExist`."""
+    locked = lock(Saga.objects.select_for_update().filter(pk=saga_id), payload=True)
+    if not locked:
+        raise Saga.DoesNotExist(f"There is no saga {saga_id}.")
+    return locked[0]
+
+
+def write(batch: Sequence[Locked]) -> None:
+    """Write what changed: one statement on PostgreSQL, one per table elsewhere."""
+    for locked in batch:
+        if locked.changed:
+            locked.summarise()
+    bulk.write(
+        Saga.objects.db,
+        bulk.Update([locked.saga for locked in batch], SAGA_FIELDS),
+        bulk.Update(_flat(locked.touched.values() for locked in batch), STEP_FIELDS, keep=("result",)),
+        bulk.Insert(_flat(locked.entries for locked in batch), HISTORY_FIELDS),
+    )
+    if applied := [fact for locked in batch for fact in locked.facts if fact.applied_at]:
+        SagaFact.objects.bulk_update(applied, ["applied_at"])
+
+
+def _flat(groups: Iterable[Iterable[Any]]) -> list[Any]:
+    return [item for group in groups for item in group]

@@ -1,0 +1,224 @@
+"""The loop that hosts it all: claim what is due, send the calls, settle what came back, in groups.
+
+An event loop makes the calls. One thread does the books, claims and settlements, one at a time: while it is at it,
+the outcomes that arrive gather for the next group. A runner ends when nothing is due for a while or its budget is
+spent; what then is due later gets a wake-up.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import socket
+from collections.abc import Callable, Sequence
+from concurrent.futures import ThreadPoolExecutor
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from functools import partial
+from time import monotonic
+from typing import TypeVar
+from uuid import UUID, uuid4
+
+from django.db import DatabaseError, InterfaceError, connections
+from django.db.models import Min
+
+from sagas.clock import database_now
+from sagas.conf import saga_settings
+from sagas.engine.attempts import Attempt, Held, Settled
+from sagas.engine.calls import Calls
+from sagas.engine.claims import Claimed, claim, known
+from sagas.engine.heartbeat import PULSE, Heartbeat
+from sagas.engine.settlement import Settlement, settle
+from sagas.engine.slots import Slots
+from sagas.engine.threads import Threads
+from sagas.models import Saga, Worker
+from sagas.wake import clear_past_wakes, queue_name, wake
+
+T = TypeVar("T")
+
+log = logging.getLogger("sagas.engine")
+
+PAUSE_WITHOUT_DATABASE = 1.0
+
+
+@dataclass
+class Ran:
+    """What one run of a runner came to."""
+
+    claimed: int = 0
+    attempts: int = 0
+    leaking: bool = False
+    """Half of the threads are stuck in steps that were given up: the process is best replaced."""
+
+
+class Runner:
+    """Moves sagas in this process until there is nothing to do, or its time is up.
+
+    `only` restricts it to these sagas. `budget` and `linger` default to the settings'. `ends_process` lets the
+    process be killed when its event loop hangs: for workers, not for a person's shell.
+    """
+
+    def __init__(
+        self,
+        *,
+        only: Sequence[UUID] | None = None,
+        budget: timedelta | None = None,
+        linger: timedelta | None = None,
+        ends_process: bool = False,
+    ) -> None:
+        config = saga_settings()
+        self.id = uuid4()
+        self.ran = Ran()
+        self._config = config
+        self._only = only
+        self._budget = (budget or config.budget).total_seconds()
+        self._linger = (config.linger if linger is None else linger).total_seconds()
+        self._slots = Slots(threads=config.threads, tasks=config.tasks)
+        self._hand: dict[UUID, Held] = {}
+        self._outcomes: list[Settled] = []
+        self._apart = False
+        self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
+        self._heartbeat = Heartbeat(
+            self.id, lambda: list(self._hand.values()), lease=config.lease, ends_process=ends_process
+        )
+
+    def run(self) -> Ran:
+        """Run to the end and say what was done."""
+        asyncio.run(self._run())
+        return self.ran
+
+    async def _run(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._came_back = asyncio.Event()
+        threads = Threads(self._config.threads)
+        self._calls = Calls(self._slots, threads, self._report)
+        pulse = self._loop.create_task(self._keep_pulse())
+        try:
+            await self._in_books(self._enrol)
+            self._heartbeat.start()
+            await self._work()
+        finally:
+            pulse.cancel()
+            self.ran.leaking = self._calls.overdue * 2 >= self._config.threads
+            threads.close()
+            if self._heartbeat.is_running:
+                await asyncio.to_thread(self._heartbeat.stop)
+            await self._in_books(self._leave)
+            self._books.shutdown()
+
+    async def _work(self) -> None:
+        ends = monotonic() + self._budget
+        next_look = last_found = monotonic()
+        while True:
+            self._came_back.clear()
+            now = monotonic()
+            may_claim = now < ends and self._calls.overdue * 2 < self._config.threads
+            try:
+                if self._outcomes:
+                    await self._settle(begin=now < ends)
+                    last_found = monotonic()
+                elif may_claim and now >= next_look and not (self._apart and self._hand) and self._slots.free:
+                    claimed = await self._claim()
+                    more = claimed.full and not claimed.starved
+                    next_look = now if more else monotonic() + self._config.poll.total_seconds()
+                    if claimed.attempts:
+                        last_found = monotonic()
+                elif not self._hand and (not may_claim or now - last_found > self._linger):
+                    return
+                else:
+                    await self._pause(next_look - now if may_claim else PULSE.total_seconds())
+            except (DatabaseError, InterfaceError):
+                log.warning("The database does not answer; the runner waits.", exc_info=True)
+                if now >= ends + self._config.lease.total_seconds():
+                    return  # Others have taken over what was in hand.
+                await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
+            await asyncio.sleep(0)  # Let the calls run that were just sent.
+
+    async def _settle(self, *, begin: bool) -> None:
+        outcomes, self._outcomes = self._outcomes, []
+        try:
+            settlement: Settlement = await self._in_books(
+                partial(settle, outcomes, self.id, self._slots, lease=self._config.lease, begin=begin)
+            )
+        except BaseException:
+            self._outcomes = outcomes + self._outcomes
+            raise
+        self._send(settlement.attempts)
+        for saga_id in settlement.let_go:
+            self._hand.pop(saga_id, None)
+
+    async def _claim(self) -> Claimed:
+        claimed: Claimed = await self._in_books(
+            partial(
+                claim,
+                self.id,
+                self._slots,
+                limit=min(self._config.batch, self._slots.free),
+                lease=self._config.lease,
+                alone=not self._hand,
+                only=self._only,
+            )
+        )
+        self._apart = claimed.apart
+        for attempt in claimed.attempts:
+            self._hand[attempt.held.id] = attempt.held
+        self.ran.claimed += len({attempt.held.id for attempt in claimed.attempts})
+        self._send(claimed.attempts)
+        if claimed.attempts:
+            await self._in_books(partial(self._ring, more=claimed.full))
+        return claimed
+
+    def _ring(self, *, more: bool) -> None:
+        """Leave a wake-up for the case that this process dies, and call for help where there is more to do."""
+        if more:
+            wake()
+        wake(database_now(Saga.objects.db) + self._config.lease + timedelta(seconds=1))
+
+    def _send(self, attempts: Sequence[Attempt]) -> None:
+        self.ran.attempts += len(attempts)
+        for attempt in attempts:
+            self._calls.send(attempt)
+
+    def _report(self, settled: Settled) -> None:
+        self._outcomes.append(settled)
+        self._came_back.set()
+
+    async def _pause(self, seconds: float) -> None:
+        try:
+            await asyncio.wait_for(self._came_back.wait(), max(seconds, 0.001))
+        except TimeoutError:
+            pass
+
+    async def _keep_pulse(self) -> None:
+        while True:
+            self._heartbeat.pulse()
+            await asyncio.sleep(PULSE.total_seconds())
+
+    async def _in_books(self, work: Callable[[], T]) -> T:
+        return await self._loop.run_in_executor(self._books, work)
+
+    def _enrol(self) -> None:
+        Worker.objects.create(
+            id=self.id,
+            host=socket.gethostname(),
+            pid=os.getpid(),
+            group=os.getpgrp(),
+            queue=queue_name(),
+            slots=self._slots.total,
+        )
+        clear_past_wakes(Saga.objects.db)
+
+    def _leave(self) -> None:
+        """Sign off, and only then look once more: a wake-up that found this runner at work relied on it."""
+        try:
+            Worker.objects.filter(pk=self.id).delete()
+            earliest: datetime | None = (
+                Saga.objects.filter(known(), due_at__isnull=False).aggregate(at=Min("due_at"))["at"]
+            )
+            if earliest is not None and self._only is None:
+                wake(earliest)
+        except (DatabaseError, InterfaceError):
+            log.warning("The runner could not sign off.", exc_info=True)
+        finally:
+            connections.close_all()

@@ -1,0 +1,269 @@
+"""Writes down what attempts came to, and marks the next ones, in groups.
+
+What is written is planned on rows read under lock, never on what the runner remembers. A result counts only if
+fence, step, direction and attempt are the row's; any other is kept as evidence and changes nothing.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from time import monotonic
+from typing import TypeAlias
+from uuid import UUID
+
+from django.db import DatabaseError
+
+from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.bell import ring
+from sagas.engine.locked import Locked, lock, write
+from sagas.engine.slots import Reservation, Slots
+from sagas.engine.steering import advance
+from sagas.engine.transactions import durably, is_transient
+from sagas.engine.verdicts import Again, Complete, Doubt, Fail, GiveBack, Record, Verdict, judge
+from sagas.models import HistoryKind, Saga, SagaStep
+from sagas.states import Attention, Direction, Outcome, StepStatus, WaitsFor
+
+log = logging.getLogger("sagas.engine")
+
+Group: TypeAlias = Mapping[UUID, Sequence[Settled]]
+
+
+@dataclass
+class Settlement:
+    """What a settlement led to."""
+
+    attempts: list[Attempt] = field(default_factory=list)
+    """The next calls, marked as sent."""
+    let_go: set[UUID] = field(default_factory=set)
+    """Sagas the runner no longer holds."""
+    written: dict[UUID, list[tuple[str, str, int, int]]] = field(default_factory=dict)
+    """Per saga the steps as written: name, status, attempts, undo attempts."""
+
+
+@dataclass(frozen=True)
+class Settling:
+    """For whom a group is settled, and how."""
+
+    worker: UUID
+    slots: Slots
+    lease: timedelta
+    begin: bool
+
+    def settle(self, group: Group) -> Settlement:
+        """Settle the group in one transaction; where the database refuses it, in halves down to the offender."""
+        try:
+            with Reservation(self.slots) as reservation:
+                return durably(lambda: self._settle(group, reservation.anew()), happened=_is_written)
+        except DatabaseError as error:
+            if is_transient(error):
+                raise
+            if len(group) == 1:
+                return durably(lambda: self._halt_offender(group, error), happened=lambda _: True)
+            sagas = list(group)
+            middle = len(sagas) // 2
+            first = self.settle({pk: group[pk] for pk in sagas[:middle]})
+            rest = self.settle({pk: group[pk] for pk in sagas[middle:]})
+            return Settlement(first.attempts + rest.attempts, first.let_go | rest.let_go)
+
+    def _settle(self, group: Group, reservation: Reservation) -> Settlement:
+        began = monotonic()
+        result = Settlement()
+        batch = lock(Saga.objects.select_for_update().filter(pk__in=list(group)).order_by("pk"))
+        for locked in batch:
+            held = group[locked.saga.pk][0].attempt.held
+            if not self._is_ours(locked, held.fence):
+                result.let_go.add(held.id)
+                for settled in group[held.id]:
+                    _keep_as_evidence(locked, settled)
+                continue
+            for settled in group[held.id]:
+                if _fits(locked, settled.attempt):
+                    _apply(locked, settled)
+                else:
+                    _keep_as_evidence(locked, settled)
+            result.attempts += advance(locked, held, reservation, lease=self.lease, begin=self.begin)
+            held.lease_ends = began + self.lease.total_seconds()
+            if locked.saga.held_by is None:
+                result.let_go.add(held.id)
+            result.written[held.id] = [_written(step) for step in locked.touched.values()]
+        result.let_go |= group.keys() - {locked.saga.pk for locked in batch}
+        write([locked for locked in batch if locked.changed])
+        ring(batch)
+        return result
+
+    def _halt_offender(self, group: Group, error: DatabaseError) -> Settlement:
+        """Halt a saga whose outcomes the database refuses; what they were is told in words it can store."""
+        [(saga_id, outcomes)] = group.items()
+        log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
+        for locked in lock(Saga.objects.select_for_update().filter(pk=saga_id)):
+            if not self._is_ours(locked, outcomes[0].attempt.held.fence):
+                continue
+            for settled in outcomes:
+                if _fits(locked, settled.attempt):
+                    _refuse(locked, settled, type(error).__name__)
+            advance(locked, settled.attempt.held, Reservation(self.slots), lease=self.lease, begin=False)
+            write([locked])
+            ring([locked])
+        return Settlement(let_go={saga_id})
+
+    def _is_ours(self, locked: Locked, fence: int) -> bool:
+        return locked.saga.held_by == self.worker and locked.saga.fence == fence
+
+
+def settle(
+    outcomes: Sequence[Settled], worker: UUID, slots: Slots, *, lease: timedelta, begin: bool = True
+) -> Settlement:
+    """Write the outcomes of attempts in one transaction and mark the next attempts of their sagas as sent.
+
+    Without `begin` nothing new is started. A saga whose outcomes the database refuses to store does not hold up
+    the others: it is halted, with its evidence.
+    """
+    group: dict[UUID, list[Settled]] = {}
+    for settled in outcomes:
+        group.setdefault(settled.attempt.held.id, []).append(settled)
+    return Settling(worker, slots, lease, begin).settle(group)
+
+
+def _fits(locked: Locked, attempt: Attempt) -> bool:
+    step = locked.steps.get(attempt.step.name)
+    return (
+        step is not None
+        and step.in_flight
+        and step.direction is attempt.direction
+        and step.attempt_number(attempt.direction) == attempt.number
+    )
+
+
+def _apply(locked: Locked, settled: Settled) -> None:
+    attempt = settled.attempt
+    step = locked.step(attempt.step.name)
+    if settled.outcome not in (Outcome.DONE, Outcome.UNSENT):
+        _note_failure(locked, step, settled)
+    verdict = judge(
+        attempt.step,
+        attempt.direction,
+        settled.outcome,
+        Record(
+            spent=step.spent(attempt.direction),
+            since_round=locked.now - (step.round_at or locked.now),
+            since_sent=locked.now - (step.first_sent_at(attempt.direction) or locked.now),
+            in_doubt=step.in_doubt and attempt.direction is Direction.FORWARD,
+            turning_back=locked.direction is Direction.BACK,
+        ),
+        delay=settled.delay,
+        on_exhausted=locked.definition.on_exhausted,
+    )
+    if attempt.direction is Direction.FORWARD:
+        _apply_forward(locked, step, verdict, settled)
+    else:
+        _apply_back(locked, step, verdict)
+
+
+def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Settled) -> None:
+    match verdict:
+        case Complete():
+            step.complete(now=locked.now)
+            step.result = settled.attempt.held.results[step.name] = settled.result or {}
+            if locked.direction is Direction.FORWARD and not locked.saga.attention:
+                locked.saga.clear_error()
+        case Again(delay, in_doubt):
+            step.park(WaitsFor.RETRY, due_at=locked.now + delay, in_doubt=in_doubt)
+        case Doubt(attention):
+            step.doubt(now=locked.now)
+            locked.saga.attention = attention or locked.saga.attention
+        case Fail(attention):
+            step.fail(now=locked.now)
+            locked.saga.attention = attention or locked.saga.attention
+        case GiveBack():
+            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=False)
+            step.attempts -= 1
+
+
+def _apply_back(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
+    match verdict:
+        case Complete():
+            step.undone(now=locked.now)
+        case Again(delay):
+            step.due_at = locked.now + delay
+        case GiveBack():
+            step.due_at = locked.now
+            step.undo_attempts -= 1
+        case _:
+            step.undo_failed(now=locked.now)
+
+
+def _note_failure(locked: Locked, step: SagaStep, settled: Settled) -> None:
+    attempt = settled.attempt
+    step.error_class, step.error = settled.error_class, settled.error
+    locked.saga.note_error(settled.error_class, settled.error, step=step.name)
+    if settled.outcome is Outcome.UNKNOWN and attempt.direction is Direction.FORWARD:
+        step.inflight_until = _inflight_until(settled, locked.now) or step.inflight_until
+    locked.record(
+        kind=HistoryKind.ATTEMPT,
+        step=step.name,
+        direction=attempt.direction.value,
+        attempt=attempt.number,
+        data={"outcome": settled.outcome.value, "class": settled.error_class, "error": settled.error},
+    )
+
+
+def _inflight_until(settled: Settled, now: datetime) -> datetime | None:
+    """Return until when the call may still take effect; None if it has surely ended."""
+    if settled.ended and settled.attempt.step.participant is None:
+        return None  # It touched this database only, and its function has returned.
+    return now - timedelta(seconds=monotonic() - settled.sent) + settled.attempt.step.max_inflight
+
+
+def _keep_as_evidence(locked: Locked, settled: Settled) -> None:
+    """Record a result that counts no more; a late effect of something undone needs a person."""
+    attempt = settled.attempt
+    if settled.outcome is Outcome.UNSENT:
+        return
+    step = locked.steps.get(attempt.step.name)
+    forward = attempt.direction is Direction.FORWARD
+    data = {"outcome": settled.outcome.value, "class": settled.error_class, "error": settled.error}
+    if settled.outcome is Outcome.DONE:
+        data["result"] = settled.result
+        if forward and step is not None and step.direction is Direction.BACK:
+            locked.saga.attention = data["attention"] = Attention.LATE_EFFECT.value
+            locked.saga.note_error(
+                "LateEffect", f"{attempt.label} took effect after it was undone.", step=attempt.step.name
+            )
+    locked.record(
+        kind=HistoryKind.EVIDENCE,
+        step=attempt.step.name,
+        direction=attempt.direction.value,
+        attempt=attempt.number,
+        data=data,
+    )
+
+
+def _refuse(locked: Locked, settled: Settled, why: str) -> None:
+    step = locked.step(settled.attempt.step.name)
+    step.error_class = why
+    step.error = f"{settled.attempt.label} came to {settled.outcome.value}, but the database refused to store it."
+    locked.saga.note_error(why, step.error, step=step.name)
+    locked.saga.attention = Attention.UNKNOWN_OUTCOME
+    if settled.attempt.direction is Direction.FORWARD:
+        step.inflight_until = _inflight_until(settled, locked.now)
+        step.doubt(now=locked.now)
+    else:
+        step.undo_failed(now=locked.now)
+
+
+def _written(step: SagaStep) -> tuple[str, str, int, int]:
+    return step.name, step.status, step.attempts, step.undo_attempts
+
+
+def _is_written(settlement: Settlement) -> bool:
+    """After a COMMIT without an answer: status and attempts of the steps say whether it was carried out."""
+    sagas = list(Saga.objects.select_for_update().filter(pk__in=settlement.written).order_by("pk").values_list("pk"))
+    if not sagas:
+        return False
+    steps: dict[UUID, set[tuple[str, str, int, int]]] = {}
+    for step in SagaStep.objects.filter(saga__in=settlement.written).defer("result"):
+        steps.setdefault(step.saga_id, set()).add(_written(step))
+    return any(steps.get(pk, set()) >= set(written) for pk, written in settlement.written.items() if written)

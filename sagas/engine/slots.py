@@ -1,0 +1,71 @@
+"""How much a runner can call at once."""
+
+from __future__ import annotations
+
+from threading import Lock
+
+from sagas.definitions import Step, is_async
+from sagas.states import Direction
+
+
+class Slots:
+    """Free threads and free tasks; an attempt is marked as sent only for one that is reserved."""
+
+    def __init__(self, *, threads: int, tasks: int) -> None:
+        self.total = threads + tasks
+        self._free = {False: threads, True: tasks}
+        self._lock = Lock()
+
+    def reserve(self, step: Step, direction: Direction) -> bool:
+        """Take a slot of the kind the step's function needs, if one is free."""
+        kind = is_async(step.function(direction))
+        with self._lock:
+            if self._free[kind] < 1:
+                return False
+            self._free[kind] -= 1
+            return True
+
+    def release(self, step: Step, direction: Direction) -> None:
+        """Give the slot of an attempt back."""
+        kind = is_async(step.function(direction))
+        with self._lock:
+            self._free[kind] += 1
+
+    @property
+    def free(self) -> int:
+        """How many more attempts could be made at most."""
+        return self._free[False] + self._free[True]
+
+    @property
+    def free_threads(self) -> int:
+        """How many more sync attempts could be made."""
+        return self._free[False]
+
+
+class Reservation:
+    """The slots that one transaction takes, all given back if it comes to nothing."""
+
+    def __init__(self, slots: Slots) -> None:
+        self._slots = slots
+        self._taken: list[tuple[Step, Direction]] = []
+
+    def reserve(self, step: Step, direction: Direction) -> bool:
+        """Take a slot, if one is free."""
+        if not self._slots.reserve(step, direction):
+            return False
+        self._taken.append((step, direction))
+        return True
+
+    def anew(self) -> Reservation:
+        """Give back what an earlier try of the transaction had taken."""
+        for step, direction in self._taken:
+            self._slots.release(step, direction)
+        self._taken.clear()
+        return self
+
+    def __enter__(self) -> Reservation:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
+        if kind is not None:
+            self.anew()

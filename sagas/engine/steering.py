@@ -1,0 +1,142 @@
+"""Carries the planner's decisions out on a locked saga: in memory, through transitions."""
+
+from __future__ import annotations
+
+from datetime import datetime, timedelta
+from typing import Protocol
+
+from sagas.definitions import Step
+from sagas.engine.attempts import Attempt, Held
+from sagas.engine.facts import FactKind, fulfil, wish_of
+from sagas.engine.locked import Locked
+from sagas.engine.planner import Begin, Decision, Finish, Halt, Suspend, TurnBack, Wait, plan
+from sagas.models import SagaStep
+from sagas.states import Attention, Direction, SagaStatus, StepStatus
+
+
+class SlotSource(Protocol):
+    """Where room for attempts comes from."""
+
+    def reserve(self, step: Step, direction: Direction) -> bool: ...
+
+
+def drifted(locked: Locked) -> bool:
+    """Say whether the saga has a step that the code does not."""
+    return not locked.steps.keys() <= locked.definition.outline().steps.keys()
+
+
+def advance(locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, begin: bool = True) -> list[Attempt]:
+    """Move the saga as far as it goes without a call; return the attempts marked as sent.
+
+    With attempts in flight the saga stays held until `lease` from now; otherwise it is let go, due when its next
+    attempt is. Without `begin` no attempt is started: what could run now is left due for another worker.
+    """
+    while True:
+        decision = _decide(locked)
+        if locked.saga.status == SagaStatus.PENDING and not isinstance(decision, (TurnBack, Suspend)):
+            locked.move(locked.saga.begin)
+        match decision:
+            case TurnBack():
+                _turn_back(locked)
+            case Begin(names):
+                attempts = _begin(locked, held, names, slots) if begin else []
+                _hold_or_let_go(locked, due_at=locked.now, lease=lease)
+                return attempts
+            case Wait(until):
+                # A wait without an end would never be looked at again; the lease bounds even a planner's mistake.
+                _hold_or_let_go(locked, due_at=until or locked.now + lease, lease=lease)
+                return []
+            case _:
+                _stop(locked, decision)
+                return []
+
+
+def close_waiting(locked: Locked, step: SagaStep, declared: Step) -> None:
+    """End the attempts of a step that waits for its next one."""
+    if step.in_doubt and not declared.read_only:
+        step.doubt(now=locked.now)
+    else:
+        step.fail(now=locked.now)
+
+
+def _decide(locked: Locked) -> Decision:
+    if drifted(locked):
+        gone = sorted(locked.steps.keys() - locked.definition.outline().steps.keys())
+        locked.saga.note_error(
+            "DefinitionDrift",
+            f"{locked.saga} has the steps {', '.join(gone)}, which version {locked.definition.version} of "
+            f"{locked.saga.definition} no longer has. Deploy code that has them.",
+            step=gone[0],
+        )
+        if not any(step.in_flight for step in locked.steps.values()):
+            return Halt(Attention.DEFINITION_DRIFT)
+    return plan(
+        locked.outline,
+        locked.steps,
+        locked.direction,
+        locked.now,
+        wish=wish_of(locked),
+        halting=_halting(locked),
+    )
+
+
+def _halting(locked: Locked) -> Attention | None:
+    attention = locked.saga.attention
+    return Attention(attention) if attention and attention != Attention.LATE_EFFECT else None
+
+
+def _turn_back(locked: Locked) -> None:
+    for name, step in locked.steps.items():
+        if step.status == StepStatus.WAITING:
+            close_waiting(locked, locked.step(name), locked.outline.steps[name])
+    fulfil(locked, FactKind.TURN_BACK)
+    locked.move(locked.saga.turn_back)
+
+
+def _begin(locked: Locked, held: Held, names: tuple[str, ...], slots: SlotSource) -> list[Attempt]:
+    attempts = []
+    for name in names:
+        declared = locked.outline.steps[name]
+        if not slots.reserve(declared, locked.direction):
+            continue
+        step = locked.step(name)
+        if locked.direction is Direction.FORWARD:
+            step.begin(now=locked.now)
+            attempts.append(Attempt(held, declared, Direction.FORWARD, step.attempts, step.idempotency_key))
+        else:
+            step.undo(now=locked.now)
+            attempts.append(
+                Attempt(
+                    held,
+                    declared,
+                    Direction.BACK,
+                    step.undo_attempts,
+                    step.undo_key,
+                    undoes=step.idempotency_key,
+                    result=held.results.get(name),
+                )
+            )
+    return attempts
+
+
+def _hold_or_let_go(locked: Locked, *, due_at: datetime, lease: timedelta) -> None:
+    saga = locked.saga
+    if any(step.in_flight for step in locked.steps.values()):
+        saga.due_at = locked.now + lease
+    else:
+        saga.held_by = None
+        saga.due_at = due_at
+
+
+def _stop(locked: Locked, decision: Decision) -> None:
+    saga = locked.saga
+    match decision:
+        case Halt(attention):
+            locked.move(saga.halt, attention, act={"kind": "status", "data": {"attention": attention.value}})
+        case Suspend():
+            fulfil(locked, FactKind.SUSPEND)
+            locked.move(saga.suspend)
+        case Finish() if locked.direction is Direction.FORWARD:
+            locked.move(saga.complete, now=locked.now)
+        case Finish():
+            locked.move(saga.undone, now=locked.now)

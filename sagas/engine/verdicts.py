@@ -1,0 +1,111 @@
+"""What one attempt means for its step: outcome and policy in, verdict out. Pure."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from datetime import timedelta
+
+from sagas.definitions import HALT, Exhausted, Step
+from sagas.states import Attention, Direction, Outcome
+
+
+@dataclass(frozen=True)
+class Complete:
+    """The attempt reported done."""
+
+
+@dataclass(frozen=True)
+class Fail:
+    """The action provably did not happen; or, on the way back, the compensation is given up."""
+
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class Doubt:
+    """The action is given up, and whether it took effect is not known."""
+
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class Again:
+    """Another attempt follows after `delay`."""
+
+    delay: timedelta
+    in_doubt: bool = False
+    attention: Attention | None = None
+
+
+@dataclass(frozen=True)
+class GiveBack:
+    """The attempt was never sent and does not count."""
+
+
+Verdict = Complete | Fail | Doubt | Again | GiveBack
+
+
+@dataclass(frozen=True, kw_only=True)
+class Record:
+    """What the step's row says about the attempts made so far, the present one included."""
+
+    spent: int
+    """Attempts the retry policy counts."""
+    since_round: timedelta
+    """Since the first attempt of this round was begun."""
+    since_sent: timedelta
+    """Since the key was first sent."""
+    in_doubt: bool
+    """An earlier attempt may have taken effect."""
+    turning_back: bool = False
+    """The saga goes back already: no further attempt of an action is made."""
+
+
+def judge(
+    step: Step,
+    direction: Direction,
+    outcome: Outcome,
+    record: Record,
+    *,
+    delay: timedelta | None = None,
+    on_exhausted: Exhausted = Exhausted.COMPENSATE,
+) -> Verdict:
+    """Say what an attempt that came to `outcome` means for its step.
+
+    `delay` is what the step itself asked for; `on_exhausted` is the definition's, used where the step says none.
+    """
+    if outcome is Outcome.DONE:
+        return Complete()
+    if outcome is Outcome.UNSENT:
+        return GiveBack()
+    policy = step.policy(direction)
+    allowed = policy.allows(record.spent, record.since_round)
+    in_doubt = record.in_doubt or outcome is Outcome.UNKNOWN
+    # A call that reached nothing may go out again at any time; one that may have arrived only while its key lives.
+    resendable = not in_doubt or step.read_only or step.may_resend(record.since_sent)
+    if direction is Direction.BACK:
+        if outcome is Outcome.NOT_DONE or not (allowed and resendable):
+            return Fail()
+        return Again(policy.delay(record.spent) if delay is None else delay)
+    if outcome is not Outcome.NOT_DONE and not record.turning_back:
+        if allowed and resendable:
+            return Again(policy.delay(record.spent) if delay is None else delay, outcome is Outcome.UNKNOWN)
+        if not resendable:
+            return Doubt(Attention.UNKNOWN_OUTCOME)
+    exhausted = outcome is not Outcome.NOT_DONE and (step.on_exhausted or on_exhausted) is HALT
+    attention = Attention.STEP_EXHAUSTED if exhausted and not record.turning_back else None
+    return Doubt(attention) if in_doubt and not step.read_only else Fail(attention)
+
+
+def judge_lost(step: Step, direction: Direction, record: Record, *, lone_crashes: int, limit: int) -> Verdict:
+    """Say what follows for a step whose attempt was lost with its worker.
+
+    `lone_crashes` counts the attempts of this step that were lost while it ran alone: only those accuse it.
+    """
+    if lone_crashes >= limit:
+        return Again(timedelta(0), in_doubt=True, attention=Attention.CRASH_LOOP)
+    if not step.read_only and not step.may_resend(record.since_sent):
+        return Fail() if direction is Direction.BACK else Doubt(Attention.UNKNOWN_OUTCOME)
+    if direction is Direction.FORWARD and record.turning_back:
+        return Fail() if step.read_only else Doubt()
+    return Again(timedelta(0), in_doubt=True)

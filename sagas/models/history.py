@@ -1,0 +1,70 @@
+"""What happened to a saga, never changed afterwards."""
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+
+from sagas.models.saga import Saga
+
+
+class HistoryKind(models.TextChoices):
+    """What an entry tells."""
+
+    STATUS = "status", _("status")
+    """The saga's status changed."""
+    ATTEMPT = "attempt", _("attempt")
+    """An attempt did not simply succeed."""
+    TAKE_OVER = "take_over", _("take-over")
+    """A worker went on with what another had left."""
+    EVIDENCE = "evidence", _("evidence")
+    """A result came when it counted no more; kept, never applied."""
+    ACT = "act", _("act")
+    """A person or program asked for an operation, and got it."""
+    REFUSAL = "refusal", _("refusal")
+    """A person or program asked for an operation, and was refused."""
+
+
+class ActorKind(models.TextChoices):
+    """Who did it."""
+
+    ENGINE = "engine", _("engine")
+    USER = "user", _("user")
+    COMMAND = "command", _("command")
+    CODE = "code", _("code")
+
+
+class HistoryEntry(models.Model):
+    """One thing that happened. Append-only: on PostgreSQL a trigger says so."""
+
+    saga = models.ForeignKey(Saga, models.CASCADE, related_name="history", verbose_name=_("saga"))
+    kind = models.CharField(_("kind"), max_length=10, choices=HistoryKind.choices)
+    actor_kind = models.CharField(
+        _("actor kind"), max_length=10, choices=ActorKind.choices, default=ActorKind.ENGINE
+    )
+    actor = models.CharField(_("actor"), max_length=200, blank=True)
+    operation = models.CharField(_("operation"), max_length=20, blank=True)
+    reason = models.TextField(_("reason"), blank=True)
+    from_status = models.CharField(_("from"), max_length=20, blank=True)
+    to_status = models.CharField(_("to"), max_length=20, blank=True)
+    step = models.CharField(_("step"), max_length=100, blank=True)
+    direction = models.CharField(_("direction"), max_length=7, blank=True)
+    attempt = models.PositiveIntegerField(_("attempt"), null=True, blank=True)
+    data = models.JSONField(_("data"), default=dict)
+    at = models.DateTimeField(_("at"), db_default=Now())
+
+    class Meta:
+        verbose_name = _("history entry")
+        verbose_name_plural = _("history")
+        ordering = ("id",)
+        default_permissions = ("view",)
+        constraints = (
+            models.UniqueConstraint(
+                fields=("saga", "step", "direction", "attempt"),
+                condition=Q(kind=HistoryKind.EVIDENCE),
+                name="sagas_history_evidence_once",
+            ),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.get_kind_display()} of saga {self.saga_id}"

@@ -1,0 +1,158 @@
+"""One run of a definition: its status, who holds it, and what it needs."""
+
+from __future__ import annotations
+
+import hashlib
+from datetime import datetime
+
+from django.db import models
+from django.db.models import Q
+from django.db.models.functions import Now
+from django.utils.translation import gettext_lazy as _
+from django_fsm import RETURN_VALUE, FSMField, transition
+
+from sagas.keys import MAX_KEY, new_saga_id
+from sagas.models.status import StatusModel, names_only
+from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaStatus
+
+S = SagaStatus
+
+
+class Saga(StatusModel):
+    """One run of a definition.
+
+    `due_at` says when a worker must look at it and `held_by` which worker has it; `fence` counts the claims and
+    voids what an earlier holder still wants to write; `revision` counts what a person can see change.
+    """
+
+    id = models.UUIDField(primary_key=True, default=new_saga_id, editable=False)
+    definition = models.CharField(_("definition"), max_length=100)
+    version = models.PositiveIntegerField(_("version"))
+    key = models.CharField(_("business key"), max_length=MAX_KEY, null=True, blank=True)  # noqa: DJ001
+    status = FSMField(_("status"), default=S.PENDING, choices=S.choices, protected=True, max_length=20)
+    direction = models.CharField(
+        _("direction"), max_length=7, choices=Direction.choices, default=Direction.FORWARD
+    )
+    attention = models.CharField(_("attention"), max_length=20, choices=Attention.choices, blank=True)
+    input = models.JSONField(_("input"))
+
+    due_at = models.DateTimeField(_("due"), null=True, blank=True, db_default=Now())
+    held_by = models.UUIDField(_("held by"), null=True, blank=True)
+    fence = models.PositiveBigIntegerField(_("fence"), default=0)
+    revision = models.PositiveBigIntegerField(_("revision"), default=0)
+
+    steps_done = models.PositiveIntegerField(_("steps done"), default=0)
+    steps_total = models.PositiveIntegerField(_("steps"))
+    current_step = models.CharField(_("current step"), max_length=100, blank=True)
+    error_class = models.CharField(_("error class"), max_length=200, blank=True)
+    error = models.TextField(_("error"), blank=True)
+    error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
+
+    correlation_id = models.CharField(_("correlation id"), max_length=200)
+    started_by = models.CharField(_("started by"), max_length=200, blank=True)
+    created_at = models.DateTimeField(_("created"), db_default=Now())
+    updated_at = models.DateTimeField(_("updated"), db_default=Now())
+    ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
+
+    class Meta:
+        verbose_name = _("saga")
+        verbose_name_plural = _("sagas")
+        ordering = ("-created_at", "id")
+        default_permissions = ("view",)
+        permissions = (
+            ("start_saga", _("Can start sagas")),
+            ("retry_saga", _("Can retry failed sagas")),
+            ("resume_saga", _("Can suspend and resume sagas")),
+            ("compensate_saga", _("Can turn sagas back")),
+        )
+        constraints = (
+            names_only(S, of="saga"),
+            models.CheckConstraint(
+                # A terminal saga needs nobody, and one at work is never forgotten.
+                condition=(
+                    Q(status__in=TERMINAL, due_at=None, held_by=None, ended_at__isnull=False)
+                    | Q(status__in=AT_WORK, due_at__isnull=False, ended_at=None)
+                    | Q(status__in=AT_REST, ended_at=None)
+                ),
+                name="sagas_saga_due",
+            ),
+            models.UniqueConstraint(
+                fields=("definition", "key"), condition=Q(status__in=LIVE), name="sagas_saga_live_key"
+            ),
+        )
+        indexes = (
+            models.Index("due_at", name="sagas_saga_due_idx", condition=Q(due_at__isnull=False)),
+            models.Index("created_at", name="sagas_saga_created"),
+            models.Index("status", "created_at", name="sagas_saga_status_created"),
+            models.Index("key", name="sagas_saga_key"),
+            models.Index("error_fingerprint", name="sagas_saga_failures", condition=Q(status=S.FAILED)),
+        )
+
+    def __str__(self) -> str:
+        return f"{self.definition} {self.key or self.id}"
+
+    @property
+    def is_live(self) -> bool:
+        """Whether the saga has not ended."""
+        return self.status not in TERMINAL
+
+    @transition(field=status, source=S.PENDING, target=S.RUNNING)
+    def begin(self) -> None:
+        """A worker takes the saga for the first time."""
+
+    @transition(field=status, source=S.RUNNING, target=S.COMPLETED)
+    def complete(self, *, now: datetime) -> None:
+        """Every step is done."""
+        self._end(now)
+
+    @transition(
+        field=status,
+        source=[S.PENDING, S.RUNNING, S.SUSPENDED, S.FAILED, S.COMPLETED],
+        target=S.COMPENSATING,
+    )
+    def turn_back(self) -> None:
+        """Stop going forward and begin to undo."""
+        self.direction = Direction.BACK
+        self.attention = ""
+        self.ended_at = None
+
+    @transition(field=status, source=S.COMPENSATING, target=S.COMPENSATED)
+    def undone(self, *, now: datetime) -> None:
+        """Each compensation reported done."""
+        self._end(now)
+
+    @transition(field=status, source=[S.RUNNING, S.COMPENSATING], target=S.FAILED)
+    def halt(self, attention: Attention) -> None:
+        """Go neither forward nor back without a person."""
+        self.attention = attention
+        self._let_go()
+
+    @transition(field=status, source=[S.PENDING, S.RUNNING, S.COMPENSATING], target=S.SUSPENDED)
+    def suspend(self) -> None:
+        """Stop until a person resumes."""
+        self._let_go()
+
+    @transition(field=status, source=[S.SUSPENDED, S.FAILED], target=RETURN_VALUE(S.RUNNING, S.COMPENSATING))
+    def resume(self) -> SagaStatus:
+        """Go on the way it went."""
+        self.attention = ""
+        return S.RUNNING if self.direction == Direction.FORWARD else S.COMPENSATING
+
+    def note_error(self, error_class: str, error: str, *, step: str) -> None:
+        """Remember what went wrong last, and group it with its like."""
+        self.error_class = error_class
+        self.error = error
+        group = f"{self.definition}\x1f{step}\x1f{error_class}"
+        self.error_fingerprint = hashlib.sha256(group.encode()).hexdigest()[:16]
+
+    def clear_error(self) -> None:
+        """Forget what went wrong: it was overcome."""
+        self.error_class = self.error = self.error_fingerprint = ""
+
+    def _end(self, now: datetime) -> None:
+        self.ended_at = now
+        self._let_go()
+
+    def _let_go(self) -> None:
+        self.due_at = None
+        self.held_by = None

@@ -1,0 +1,48 @@
+"""What the two models with a guarded status share."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from typing import Any
+
+from django.db import models
+from django.db.models import Q
+
+
+class StatusModel(models.Model):
+    """A model whose `status` only transitions change, and that can still be read anew."""
+
+    class Meta:
+        abstract = True
+
+    _being_read: frozenset[str] = frozenset()
+
+    def refresh_from_db(
+        self,
+        using: str | None = None,
+        fields: Iterable[str] | None = None,
+        from_queryset: models.QuerySet[Any] | None = None,
+    ) -> None:
+        """Read the row again, the protected status included."""
+        wanted = None if fields is None else list(fields)
+        if "status" not in self.__dict__ or (wanted is not None and "status" not in wanted):
+            return super().refresh_from_db(using=using, fields=wanted, from_queryset=from_queryset)
+        # A protected field refuses assignment only while it has a value: take that away for the read, and put it
+        # back should the read fail.
+        held = self.__dict__.pop("status")
+        self._being_read = frozenset({"status"})
+        try:
+            super().refresh_from_db(using=using, fields=wanted, from_queryset=from_queryset)
+        finally:
+            del self._being_read
+            self.__dict__.setdefault("status", held)
+        return None
+
+    def get_deferred_fields(self) -> set[str]:
+        """Return the fields that are not loaded; one that is just being read anew is."""
+        return super().get_deferred_fields() - self._being_read
+
+
+def names_only(choices: type[models.TextChoices], *, of: str) -> models.CheckConstraint:
+    """Return the constraint by which the database knows the statuses too."""
+    return models.CheckConstraint(condition=Q(status__in=choices.values), name=f"sagas_{of}_status")

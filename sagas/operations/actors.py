@@ -1,0 +1,45 @@
+"""Who asks: a user, a command, or code."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol, TypeAlias, cast
+
+from sagas.models import ActorKind, Saga
+
+
+class PermissionHolder(Protocol):
+    """What the engine needs of a user."""
+
+    def get_username(self) -> str: ...
+    def has_perm(self, perm: str, obj: object = None) -> bool: ...
+
+
+By: TypeAlias = PermissionHolder | str | None
+"""A user, ``"command:name@host"``, the name of the code that asks, or nobody in particular."""
+
+
+@dataclass(frozen=True)
+class Actor:
+    """Who asked, as the history keeps it."""
+
+    kind: ActorKind
+    name: str
+    user: PermissionHolder | None = None
+
+    @classmethod
+    def of(cls, by: By) -> Actor:
+        """Return the actor that `by` stands for."""
+        if by is None or by == "":
+            return cls(ActorKind.CODE, "")
+        if isinstance(by, str):
+            kind = ActorKind.COMMAND if by.startswith("command:") else ActorKind.CODE
+            return cls(kind, by[:200])
+        user = cast(PermissionHolder, by)
+        return cls(ActorKind.USER, user.get_username()[:200], user)
+
+    def may(self, permission: str, saga: Saga | None = None) -> bool:
+        """Say whether the actor has the permission, in general or for this saga. Code and commands have them all."""
+        if self.user is None:
+            return True
+        return self.user.has_perm(permission) or (saga is not None and self.user.has_perm(permission, saga))

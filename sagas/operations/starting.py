@@ -1,0 +1,187 @@
+"""Starts sagas, in the caller's own transaction."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Iterable, Mapping
+from typing import Any, Final
+
+from django.db import transaction
+from django.utils.functional import Promise
+
+from sagas.canonical import canonical, gate
+from sagas.definitions import SagaDefinition, registry
+from sagas.definitions.checks import definition_problems
+from sagas.engine.births import new_saga, store
+from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused
+from sagas.keys import MAX_KEY, render_key, saga_id_for
+from sagas.models import Saga
+from sagas.operations.actors import Actor, By
+from sagas.states import LIVE
+from sagas.wake import wake_on_commit
+
+
+class IfLive(enum.Enum):
+    """What `start` does when a live saga holds the business key already."""
+
+    RAISE = "raise"
+    RETURN = "return"
+
+
+RAISE: Final = IfLive.RAISE
+RETURN: Final = IfLive.RETURN
+
+
+def start(
+    definition: type[SagaDefinition] | str,
+    input: Mapping[str, Any],
+    *,
+    key: str | None = None,
+    idempotency_key: str | None = None,
+    if_live: IfLive = RAISE,
+    by: By = None,
+    correlation_id: str | None = None,
+) -> Saga:
+    """Start a saga and return it; a worker takes it once the caller's transaction commits.
+
+    `key` is the business key of a definition that derives none from its input. `idempotency_key` makes the saga's
+    id: the same caller starting again under it gets the same saga. Raises `InputRefused`, `DuplicateKey` (a live
+    saga holds the key and `if_live` is RAISE), `IdempotencyKeyReused` (with another input than the first time),
+    `UnknownDefinition`, `DefinitionError`.
+    """
+    cls = _definition(definition)
+    actor = Actor.of(by)
+    saga = _prepared(cls, input, key, actor, idempotency_key, correlation_id)
+    with transaction.atomic(using=Saga.objects.db, savepoint=False):
+        if saga.pk in store([saga], cls):
+            wake_on_commit(Saga.objects.db)
+            return saga
+    return _existing(saga, if_live, idempotency_key)
+
+
+def start_many(
+    definition: type[SagaDefinition] | str, inputs: Iterable[Mapping[str, Any]], *, by: By = None
+) -> list[Saga]:
+    """Start a saga for each input: all of them, or none. Raises as `start` does."""
+    cls = _definition(definition)
+    actor = Actor.of(by)
+    sagas = [_prepared(cls, input, None, actor, None, None) for input in inputs]
+    if not sagas:
+        return []
+    with transaction.atomic(using=Saga.objects.db):
+        stored = store(sagas, cls)
+        for saga in sagas:
+            if saga.pk not in stored:
+                # Not the first of the batch's own twins, which is stored: then the twin itself is the live saga.
+                _existing(saga, RAISE, None)
+        wake_on_commit(Saga.objects.db)
+    return sagas
+
+
+def validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the input as it is stored: JSON primitives only. Raises `InputRefused`."""
+    assert definition.input is not None
+    serializer = definition.input(data=input)
+    known = set(serializer.fields)
+    if unknown := sorted(str(name) for name in set(input) - known):
+        raise InputRefused(
+            f"{definition.name} was not started: its input has no field {', '.join(map(repr, unknown))}. "
+            f"It takes {', '.join(sorted(known))}.",
+            {name: ["This field is not known."] for name in unknown},
+        )
+    if not serializer.is_valid():
+        errors = {field: [str(message) for message in _flat(found)] for field, found in serializer.errors.items()}
+        told = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in errors.items())
+        raise InputRefused(f"{definition.name} was not started: its input is refused. {told}", errors)
+    stored: dict[str, Any] = gate(_plain(serializer.data), f"The input of {definition.name}")
+    return stored
+
+
+def _definition(definition: type[SagaDefinition] | str) -> type[SagaDefinition]:
+    cls = registry.named(definition if isinstance(definition, str) else definition.name)
+    if problems := list(definition_problems(cls)):
+        told = " ".join(f"{problem.id}: {problem.message}" for problem in problems)
+        raise DefinitionError(f"No {cls.name} saga can be started while its definition is wrong. {told}")
+    return cls
+
+
+def _prepared(
+    definition: type[SagaDefinition],
+    input: Mapping[str, Any],
+    key: str | None,
+    actor: Actor,
+    idempotency_key: str | None,
+    correlation_id: str | None,
+) -> Saga:
+    stored = validated(definition, input)
+    return new_saga(
+        definition,
+        input=stored,
+        key=_business_key(definition, stored, key),
+        saga_id=saga_id_for(idempotency_key, client=actor.name, definition=definition.name)
+        if idempotency_key
+        else None,
+        started_by=actor.name,
+        correlation_id=correlation_id,
+    )
+
+
+def _business_key(definition: type[SagaDefinition], input: Mapping[str, Any], key: str | None) -> str | None:
+    if definition.key is None:
+        if key is not None and not 0 < len(key) <= MAX_KEY:
+            raise InputRefused(
+                f"{definition.name} was not started: its key has {len(key)} characters. It may have 1 to {MAX_KEY}.",
+                {"key": [f"1 to {MAX_KEY} characters."]},
+            )
+        return key
+    if key is not None:
+        raise InputRefused(
+            f"{definition.name} was not started with the key {key!r}: it makes its own, {definition.key!r}. "
+            "Leave the key out.",
+            {"key": ["This definition makes its own key."]},
+        )
+    try:
+        return render_key(definition.key, input)
+    except ValueError as error:
+        raise InputRefused(f"{definition.name} was not started: {error}.", {"key": [str(error)]}) from error
+
+
+def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga:
+    """Return the stored saga that stood in the way, or raise the reason why it may not stand in for the new one."""
+    if idempotency_key and (same := Saga.objects.filter(pk=saga.pk).first()):
+        if (same.key, canonical(same.input)) != (saga.key, canonical(saga.input)):
+            raise IdempotencyKeyReused(
+                f"The idempotency key {idempotency_key!r} was first used with another input, for {same}. "
+                "Use a new key for a new request."
+            )
+        return same
+    live = Saga.objects.get(definition=saga.definition, key=saga.key, status__in=LIVE)
+    if if_live is RETURN:
+        return live
+    raise DuplicateKey(
+        f"{saga.definition} was not started: saga {live.pk} holds the key {saga.key!r} and is {live.status}. "
+        "Wait until it has ended, or start with if_live=RETURN to be given it.",
+        live,
+    )
+
+
+def _flat(found: Any) -> Iterable[Any]:
+    if isinstance(found, Mapping):
+        for inner in found.values():
+            yield from _flat(inner)
+    elif isinstance(found, (list, tuple)):
+        for inner in found:
+            yield from _flat(inner)
+    else:
+        yield found
+
+
+def _plain(value: Any) -> Any:
+    """Return a serializer's representation as plain JSON types, where it is made of their subclasses."""
+    if isinstance(value, Mapping):
+        return {str(name): _plain(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_plain(inner) for inner in value]
+    if isinstance(value, (str, Promise)):
+        return str(value)
+    return value

@@ -1,0 +1,46 @@
+"""What django-q2 runs. Dotted paths to these stand in queued messages: they keep their names."""
+
+from __future__ import annotations
+
+import logging
+import os
+import socket
+from datetime import timedelta
+
+from django_q.conf import Conf
+
+from sagas.clock import DatabaseTime
+from sagas.conf import saga_settings
+from sagas.engine.runner import Runner
+from sagas.models import Worker
+from sagas.wake import queue_name
+
+log = logging.getLogger("sagas.queue")
+
+DEAD_AFTER = timedelta(seconds=15)
+"""A worker that has not beaten for so long does not count as running."""
+
+
+def run_due() -> None:
+    """Run what is due, unless enough runners of this cluster are at it. Never raises: the sagas tell what failed."""
+    try:
+        if _runners_at_work() < runners_allowed() and Runner(ends_process=True).run().leaking:
+            _recycle_process()
+    except Exception:
+        log.exception("A runner ended with an error; its sagas go on when their leases end.")
+
+
+def runners_allowed() -> int:
+    """Return how many of a cluster's workers may run sagas at once."""
+    return saga_settings().runners or max(1, int(Conf.WORKERS) // 2)
+
+
+def _runners_at_work() -> int:
+    return Worker.objects.filter(
+        host=socket.gethostname(), group=os.getpgrp(), queue=queue_name(), beat_at__gt=DatabaseTime() - DEAD_AFTER
+    ).count()
+
+
+def _recycle_process() -> None:
+    """Have django-q2 replace this worker when the task returns: steps that hang occupy its threads."""
+    Conf.MAX_RSS = 1

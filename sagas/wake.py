@@ -1,0 +1,135 @@
+"""Asks the queue to look for due sagas. A wake-up is a hint: losing one costs time and never work.
+
+Wake-ups for the same second are one: whoever inserts the `Wake` row sends the message, and a runner deletes the row
+before it first looks. On django-q2's ORM broker a message can carry a time before which it is not delivered, and so
+serves as a timer; with other brokers only the present can be woken for.
+"""
+
+from __future__ import annotations
+
+import logging
+from datetime import datetime, timedelta
+
+from django.db import connections, transaction
+from django.utils import timezone
+from django_q.brokers import Broker, get_broker
+from django_q.brokers.orm import ORM
+from django_q.conf import Conf
+from django_q.tasks import async_task
+
+from sagas.clock import database_now
+from sagas.conf import saga_settings
+from sagas.definitions import registry
+from sagas.models import Wake
+
+log = logging.getLogger("sagas.wake")
+
+TASK = "sagas.queue.tasks.run_due"
+MARGIN = timedelta(seconds=10)
+"""What a runner may take beyond its budget and its longest step before django-q2 ends it."""
+
+
+def queue_name() -> str:
+    """Return the name of the queue that carries wake-ups."""
+    return saga_settings().queue or str(Conf.CLUSTER_NAME)
+
+
+def wake_on_commit(using: str) -> None:
+    """Wake a worker once the transaction commits; once, however many sagas it started."""
+    connection = connections[using]
+    if any(callback is _wake_now for _, callback, _ in connection.run_on_commit):
+        return
+    transaction.on_commit(_wake_now, using=using, robust=True)
+
+
+def wake(at: datetime | None = None) -> None:
+    """Ask a worker to look, now or at `at`. Never raises: what cannot be sent is logged, and recovery finds it."""
+    try:
+        _wake(at)
+    except Exception:
+        log.warning("A wake-up could not be sent; the sagas wait for the next one.", exc_info=True)
+
+
+def clear_past_wakes(using: str) -> None:
+    """Let new wake-ups through: whoever calls this looks at the database next."""
+    Wake.objects.using(using).filter(queue=queue_name(), at__lte=database_now(using)).delete()
+
+
+def task_timeout() -> int:
+    """Return after how many seconds django-q2 may end a runner: when its budget and its longest step are over."""
+    limits = [
+        limit
+        for definition in registry.values()
+        for step in definition.outline().steps.values()
+        for limit in (step.timeout, step.undo_timeout)
+    ]
+    longest = max(limits, default=timedelta(0))
+    return int((saga_settings().budget + longest + MARGIN).total_seconds()) + 1
+
+
+def _wake_now() -> None:
+    wake()
+
+
+def _wake(at: datetime | None) -> None:
+    using = Wake.objects.db
+    now = database_now(using) if at is not None else None
+    if at is None or now is None or at <= now:
+        if _insert(using, None):
+            _send(get_broker(queue_name()))
+    elif _keeps_time():
+        second = _whole_second_from(at)
+        if _insert(using, second):
+            # The broker compares with its host's clock, and `second` is the database's time.
+            _send(_Later(queue_name(), second + (timezone.now() - now)))
+
+
+def _whole_second_from(at: datetime) -> datetime:
+    whole = at.replace(microsecond=0)
+    return whole if whole == at else whole + timedelta(seconds=1)
+
+
+def _insert(using: str, second: datetime | None) -> bool:
+    """Insert the flag for a second, None being the present one, in a single statement; say whether it was new."""
+    connection = connections[using]
+    table = connection.ops.quote_name(Wake._meta.db_table)
+    value = "%s"
+    parameters = [queue_name()]
+    if second is None and connection.vendor == "postgresql":
+        value = "date_trunc('second', STATEMENT_TIMESTAMP())"
+    else:
+        second = second or database_now(using).replace(microsecond=0)
+        parameters.append(connection.ops.adapt_datetimefield_value(second))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {table} (queue, at) VALUES (%s, {value}) ON CONFLICT DO NOTHING",  # noqa: S608
+            parameters,
+        )
+        return bool(cursor.rowcount == 1)
+
+
+def _send(broker: Broker) -> None:
+    options = {
+        "save": False,
+        "ack_failure": True,
+        "timeout": task_timeout(),
+        "cluster": queue_name(),
+        "broker": broker,
+    }
+    async_task(TASK, q_options=options)
+
+
+def _keeps_time() -> bool:
+    return Conf.ORM is not None and Conf.BROKER_CLASS is None
+
+
+class _Later(ORM):  # type: ignore[misc]  # django-q2 is untyped
+    """The ORM broker, delivering no earlier than a given time."""
+
+    def __init__(self, list_key: str, not_before: datetime) -> None:
+        super().__init__(list_key)
+        self._not_before = not_before
+
+    def enqueue(self, task: str) -> int:
+        row = self.get_connection().create(key=self.list_key, payload=task, lock=self._not_before)
+        return int(row.pk)
