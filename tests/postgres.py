@@ -323,7 +323,9 @@ class _Relay:
             )
         except OSError as error:
             sys.exit(f"{command[0]} could not be run: {error.strerror}.")
-        code = self.command.wait()
+        # Not `wait()`: a signal that comes the moment before that begins is seen only after it ends.
+        while (code := self.command.poll()) is None:
+            time.sleep(0.05)
         return code if code >= 0 else 128 - code
 
 

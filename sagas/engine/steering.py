@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from datetime import datetime, timedelta
-from typing import Protocol
+from typing import Any, Protocol
 
 from sagas.definitions import Step
 from sagas.engine.attempts import Attempt, Held
@@ -37,7 +37,7 @@ def advance(locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, 
             locked.move(locked.saga.begin)
         match decision:
             case TurnBack():
-                _turn_back(locked)
+                turn_back(locked)
             case Begin(names):
                 attempts = _begin(locked, held, names, slots) if begin else []
                 _hold_or_let_go(locked, due_at=locked.now, lease=lease)
@@ -51,12 +51,20 @@ def advance(locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, 
                 return []
 
 
-def close_waiting(locked: Locked, step: SagaStep, declared: Step) -> None:
-    """End the attempts of a step that waits for its next one."""
+def turn_back(locked: Locked, *, act: dict[str, Any] | None = None) -> None:
+    """Stop going forward: end the attempts that wait for their turn, and go back from here."""
+    for name, step in locked.steps.items():
+        if step.status == StepStatus.WAITING:
+            _close(locked.step(name), locked.outline.steps[name], locked.now)
+    fulfil(locked, FactKind.TURN_BACK)
+    locked.move(locked.saga.turn_back, act=act)
+
+
+def _close(step: SagaStep, declared: Step, now: datetime) -> None:
     if step.in_doubt and not declared.read_only:
-        step.doubt(now=locked.now)
+        step.doubt(now=now)
     else:
-        step.fail(now=locked.now)
+        step.fail(now=now)
 
 
 def _decide(locked: Locked) -> Decision:
@@ -83,14 +91,6 @@ def _decide(locked: Locked) -> Decision:
 def _halting(locked: Locked) -> Attention | None:
     attention = locked.saga.attention
     return Attention(attention) if attention and attention != Attention.LATE_EFFECT else None
-
-
-def _turn_back(locked: Locked) -> None:
-    for name, step in locked.steps.items():
-        if step.status == StepStatus.WAITING:
-            close_waiting(locked, locked.step(name), locked.outline.steps[name])
-    fulfil(locked, FactKind.TURN_BACK)
-    locked.move(locked.saga.turn_back)
 
 
 def _begin(locked: Locked, held: Held, names: tuple[str, ...], slots: SlotSource) -> list[Attempt]:

@@ -12,6 +12,7 @@ from orders.participants import carrier, gateway, inventory
 from orders.services import place_order
 from orders.trouble import Trouble
 from sagas.models import Saga
+from sagas.states import AT_WORK
 from sagas.testing import advance
 
 PlaceAndWatch = Callable[..., Order]
@@ -38,7 +39,7 @@ def shelf(db) -> dict[str, Product]:
 @pytest.fixture
 def operator(db) -> User:
     """Someone who may do everything."""
-    return User.objects.create_superuser("operator", password="operator")
+    return User.objects.create(username="operator", is_staff=True, is_superuser=True)
 
 
 @pytest.fixture
@@ -46,8 +47,12 @@ def come_to_rest() -> Callable[[], None]:
     """Drive every saga until it has ended or waits for a person, however long its waits are."""
 
     def drive() -> None:
-        for _ in range(40):
+        advance(timedelta(0))
+        for _ in range(60):
+            if not Saga.objects.filter(status__in=AT_WORK).exists():
+                return
             advance(timedelta(seconds=1))
+        raise AssertionError("Some saga is still at work after a minute.")
 
     return drive
 

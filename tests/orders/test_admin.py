@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from uuid import uuid4
+
 import pytest
 from django.contrib.auth.models import Permission, User
 from django.urls import reverse
@@ -50,7 +52,8 @@ def test_an_order_is_found_by_its_id_and_by_its_customer(admin, place):
     order = place()
     search = reverse("admin:orders_order_changelist")
 
-    for words, found in ((str(order.pk), 1), ("customer@", 1), ("somebody", 0)):
+    words_and_finds = [(order.pk, 1), (order.saga_id, 1), (uuid4(), 0), ("customer@", 1), ("somebody", 0)]
+    for words, found in words_and_finds:
         assert len(admin.get(search, {"q": words}).context["cl"].result_list) == found
 
 
@@ -86,7 +89,7 @@ def test_what_was_refused_is_told_beside_what_was_done(admin, place):
 
 def test_whoever_may_only_look_is_offered_no_action(client, place):
     order = place()
-    clerk = User.objects.create_user("clerk", is_staff=True)
+    clerk = User.objects.create(username="clerk", is_staff=True)
     clerk.user_permissions.add(Permission.objects.get(codename="view_order"))
     client.force_login(clerk)
 

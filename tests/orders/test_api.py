@@ -112,7 +112,7 @@ def test_a_stranger_neither_orders_nor_looks(shelf, place):
     ("permission", "may_look", "may_order"), [("view_order", 200, 403), ("add_order", 403, 201)]
 )
 def test_looking_and_ordering_are_permissions_of_their_own(shelf, permission, may_look, may_order):
-    user = User.objects.create_user("clerk")
+    user = User.objects.create(username="clerk")
     user.user_permissions.add(Permission.objects.get(codename=permission))
     client = APIClient()
     client.force_authenticate(user)
