@@ -1,7 +1,8 @@
 """The gate that every JSON value passes before it is stored.
 
-What passes is stored by PostgreSQL's ``jsonb`` and SQLite alike and reads back equal, so that what later steps
-see after a crash is what they would have seen without one. What does not is refused with its path and reason.
+What passes is stored by PostgreSQL's ``jsonb`` and SQLite alike and reads back equal, so that what later
+steps see after a crash is what they would have seen without one. What does not is refused with its path and
+reason.
 """
 
 from __future__ import annotations
@@ -71,7 +72,9 @@ def _check(value: Any, what: str, path: str, levels: int) -> None:
                 _check_text(key, what, path)
             _check(item, what, f"{path}/{key}", levels - 1)
     else:
-        raise _refusal(what, path, f"a {kind.__name__}", "Convert it to JSON types, money and dates to strings.")
+        raise _refusal(
+            what, path, f"a {kind.__name__}", "Convert it to JSON types, money and dates to strings."
+        )
 
 
 def _check_text(text: str, what: str, path: str) -> None:

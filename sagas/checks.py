@@ -14,5 +14,6 @@ from sagas.definitions.checks import registry_problems
 def check_definitions(**kwargs: Any) -> list[CheckMessage]:
     """Every registered definition can be run, and undone."""
     return [
-        Error(problem.message, hint=problem.hint or None, id=problem.id) for problem in registry_problems(registry)
+        Error(problem.message, hint=problem.hint or None, id=problem.id)
+        for problem in registry_problems(registry)
     ]

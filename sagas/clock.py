@@ -44,9 +44,9 @@ class DatabaseTime(Func):
 
     def as_sqlite(
         self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
-    ) -> tuple[str, list[Any]]:
-        # The database lives in the process: its clock is the host's, and the column is text as Django writes it.
-        return "%s", [connection.ops.adapt_datetimefield_value(timezone.now() + _offset)]
+    ) -> tuple[str, tuple[Any, ...]]:
+        # The database lives in the process: its clock is the host's, and the column is Django's text.
+        return "%s", (connection.ops.adapt_datetimefield_value(timezone.now() + _offset),)
 
 
 def database_now(alias: str) -> datetime:

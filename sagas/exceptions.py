@@ -1,7 +1,8 @@
 """Everything `sagas` raises, in two families, and what a step may raise.
 
 `SagaError` is for callers of the engine: each refusal is a sentence that says what was refused, of which
-object, why, and what to do. `StepSignal` is for authors of steps: what a step says besides returning a result.
+object, why, and what to do. `StepSignal` is for authors of steps: what a step says besides returning a
+result.
 """
 
 from __future__ import annotations

@@ -20,9 +20,9 @@ def idempotent(
 ) -> Any:
     """Return what `fn` returned when it was first called under this key, calling it if it never was.
 
-    Call and record commit together: `fn` works on this database, and if it raises nothing is recorded. Calls at the
-    same time wait for each other. The result is JSON, kept for `ttl` (7 days by default, ``IDEMPOTENCY_TTL``).
-    Raises `NotStorable` if it is not.
+    Call and record commit together: `fn` works on this database, and if it raises nothing is recorded.
+    Calls at the same time wait for each other. The result is JSON, kept for `ttl` (7 days by default,
+    ``IDEMPOTENCY_TTL``). Raises `NotStorable` if it is not.
     """
     with transaction.atomic(using=IdempotencyRecord.objects.db):
         record, created = meet(key, scope=scope, ttl=ttl)
@@ -33,7 +33,7 @@ def idempotent(
 
 
 def meet(key: str | UUID, *, scope: str, ttl: timedelta | None = None) -> tuple[IdempotencyRecord, bool]:
-    """Return the locked record of a key, and whether this transaction made it. An expired record is made anew."""
+    """Return the locked record of a key, and whether it was made now. An expired one is made anew."""
     now = database_now(IdempotencyRecord.objects.db)
     expires_at = now + (ttl or saga_settings().idempotency_ttl)
     records = IdempotencyRecord.objects.select_for_update()

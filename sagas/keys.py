@@ -22,8 +22,8 @@ def new_saga_id() -> UUID:
 def saga_id_for(idempotency_key: str, *, client: str, definition: str) -> UUID:
     """Return the id of the saga that this client starts under this key.
 
-    It is derived, so that a start which was lost in a failover and is repeated makes the same saga, and with it
-    the same idempotency keys for every step.
+    It is derived, so that a start which was lost in a failover and is repeated makes the same saga, and
+    with it the same idempotency keys for every step.
     """
     return uuid5(NAMESPACE_URL, "\x1f".join((client, definition, idempotency_key)))
 
@@ -36,7 +36,8 @@ def step_key(saga_id: UUID, step: str, direction: Direction) -> UUID:
 def template_names(template: str) -> set[str]:
     """Return the names a key template asks for. Raise `ValueError` if it is not one.
 
-    A template holds plain names in braces, ``order:{order_id}``: no attributes, indexes, conversions or formats.
+    A template holds plain names in braces, ``order:{order_id}``: no attributes, indexes, conversions or
+    formats.
     """
     names = set()
     for _literal, name, spec, conversion in Formatter().parse(template):

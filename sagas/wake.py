@@ -1,14 +1,15 @@
 """Asks the queue to look for due sagas. A wake-up is a hint: losing one costs time and never work.
 
-Wake-ups for the same second are one: whoever inserts the `Wake` row sends the message, and a runner deletes the row
-before it first looks. On django-q2's ORM broker a message can carry a time before which it is not delivered, and so
-serves as a timer; with other brokers only the present can be woken for.
+Wake-ups for the same second are one: whoever inserts the `Wake` row sends the message, and a runner deletes
+the row before it first looks. On django-q2's ORM broker a message can carry a time before which it is not
+delivered, and so serves as a timer; with other brokers only the present can be woken for.
 """
 
 from __future__ import annotations
 
 import logging
 from datetime import datetime, timedelta
+from typing import Any
 
 from django.db import connections, transaction
 from django.utils import timezone
@@ -37,13 +38,13 @@ def queue_name() -> str:
 def wake_on_commit(using: str) -> None:
     """Wake a worker once the transaction commits; once, however many sagas it started."""
     connection = connections[using]
-    if any(callback is _wake_now for _, callback, _ in connection.run_on_commit):
+    if any(entry[1] is _wake_now for entry in connection.run_on_commit):
         return
     transaction.on_commit(_wake_now, using=using, robust=True)
 
 
 def wake(at: datetime | None = None) -> None:
-    """Ask a worker to look, now or at `at`. Never raises: what cannot be sent is logged, and recovery finds it."""
+    """Ask a worker to look, now or at `at`. Never raises: what cannot be sent is logged, and found later."""
     try:
         _wake(at)
     except Exception:
@@ -56,7 +57,7 @@ def clear_past_wakes(using: str) -> None:
 
 
 def task_timeout() -> int:
-    """Return after how many seconds django-q2 may end a runner: when its budget and its longest step are over."""
+    """Return after how many seconds django-q2 may end a runner: its budget and its longest step."""
     limits = [
         limit
         for definition in registry.values()
@@ -90,11 +91,11 @@ def _whole_second_from(at: datetime) -> datetime:
 
 
 def _insert(using: str, second: datetime | None) -> bool:
-    """Insert the flag for a second, None being the present one, in a single statement; say whether it was new."""
+    """Insert the flag for a second, None being the present one; say whether it was new. One statement."""
     connection = connections[using]
     table = connection.ops.quote_name(Wake._meta.db_table)
     value = "%s"
-    parameters = [queue_name()]
+    parameters: list[Any] = [queue_name()]
     if second is None and connection.vendor == "postgresql":
         value = "date_trunc('second', STATEMENT_TIMESTAMP())"
     else:
@@ -102,7 +103,7 @@ def _insert(using: str, second: datetime | None) -> bool:
         parameters.append(connection.ops.adapt_datetimefield_value(second))
     with connection.cursor() as cursor:
         cursor.execute(
-            f"INSERT INTO {table} (queue, at) VALUES (%s, {value}) ON CONFLICT DO NOTHING",  # noqa: S608
+            f"INSERT INTO {table} (queue, at) VALUES (%s, {value}) ON CONFLICT DO NOTHING",
             parameters,
         )
         return bool(cursor.rowcount == 1)

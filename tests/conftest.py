@@ -1,5 +1,7 @@
 from django.conf import settings
 
+pytest_plugins = ["sagas.testing.plugin", "tests.samples"]
+
 
 def pytest_report_header() -> str:
     # The suite runs once on each database, and a failure should say on which.

@@ -1,6 +1,7 @@
 """What can be wrong with a definition, found before a saga runs.
 
-Pure: a definition in, problems out. `manage.py check` reports them and `start` refuses a definition that has any.
+Pure: a definition in, problems out. `manage.py check` reports them and `start` refuses a definition that
+has any.
 """
 
 from __future__ import annotations
@@ -36,7 +37,8 @@ def registry_problems(registry: Registry) -> Iterator[Problem]:
         taken = registry[clash.name]
         yield Problem(
             "sagas.E001",
-            f"{_path(clash)} and {_path(taken)} are both named {clash.name!r}, so a stored saga could be either.",
+            f"{_path(clash)} and {_path(taken)} are both named {clash.name!r}, so a stored "
+            "saga could be either.",
             f"Give {clash.__qualname__} a name of its own.",
         )
     for definition in registry.values():
@@ -116,7 +118,9 @@ def _step_problems(definition: type[SagaDefinition], step: Step) -> Iterator[Pro
         )
     for role, function in (("action", step.action), ("compensation", step.compensation)):
         if function is not None and not callable(function):
-            yield Problem("sagas.E006", f"{where} has {function!r} as its {role}, which cannot be called.", "")
+            yield Problem(
+                "sagas.E006", f"{where} has {function!r} as its {role}, which cannot be called.", ""
+            )
         elif function is not None and getattr(function, "__name__", "<lambda>") == "<lambda>":
             yield Problem(
                 "sagas.E006",
@@ -131,7 +135,8 @@ def _pivot_problems(definition: type[SagaDefinition]) -> Iterator[Problem]:
     if len(pivots) > 1:
         yield Problem(
             "sagas.E003",
-            f"{definition.name} has the pivots {', '.join(pivots)}, and after the first there is no way back.",
+            f"{definition.name} has the pivots {', '.join(pivots)}, and after the first there is no way "
+            "back.",
             "Keep pivot=True on the one step that decides.",
         )
     for stage in outline.stages:

@@ -33,7 +33,5 @@ class StepContext:
     """In a compensation: what the action returned; None if whether it took effect is not known."""
     deadline: datetime | None = None
     """When this attempt is given up."""
-    cancel_requested: bool = False
-    """The saga is wanted back: a long step may stop early, by `PermanentFailure` if it left nothing behind."""
     log: logging.Logger = field(default=_log, repr=False, compare=False)
     """Its lines carry the saga's id."""

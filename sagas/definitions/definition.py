@@ -31,13 +31,10 @@ class SagaDefinition:
     steps: ClassVar[Sequence[Step | Parallel]] = ()
 
     @classmethod
+    @cache
     def outline(cls) -> Outline:
         """Return the steps by stage and name, worked out once."""
-        outline = cls.__dict__.get("_outline")
-        if outline is None:
-            outline = Outline.of(cls.steps)
-            cls._outline = outline  # type: ignore[attr-defined]
-        return outline  # type: ignore[no-any-return]
+        return Outline.of(cls.steps)
 
 
 @dataclass(frozen=True)

@@ -1,4 +1,4 @@
-"""What a definition's list of steps is made of: `Step`, `Parallel`, and the `Participant` that a step calls."""
+"""What a definition's list of steps is made of: `Step` and `Parallel`, and the `Participant` called."""
 
 from __future__ import annotations
 
@@ -54,7 +54,7 @@ class Participant:
     resend: Resend | timedelta = timedelta(hours=24)
     """How long after the first send the same idempotency key may be sent again."""
     max_inflight: timedelta | None = None
-    """How long after an attempt was sent its call may still take effect; None is the time-out plus 30 seconds."""
+    """How long after it was sent a call may still take effect; None is the time-out plus 30 seconds."""
 
 
 @dataclass(frozen=True)

@@ -11,9 +11,9 @@ from datetime import timedelta
 class RetryPolicy:
     """How often, and how far apart, a step is attempted.
 
-    The wait after attempt *n* is ``first_delay * factor ** (n - 1)``, at most ``max_delay``, lengthened by up to
-    ``jitter`` of itself so that steps that failed together do not come back together. Attempts that were lost
-    with their worker do not count.
+    The wait after attempt *n* is ``first_delay * factor ** (n - 1)``, at most ``max_delay``, lengthened by
+    up to ``jitter`` of itself so that steps that failed together do not come back together. Attempts that
+    were lost with their worker do not count.
     """
 
     attempts: int | None = 5
@@ -30,7 +30,9 @@ class RetryPolicy:
         if self.attempts is None and self.give_up_after is None:
             raise ValueError("A RetryPolicy needs a bound: set attempts, give_up_after or both.")
         if self.attempts is not None and self.attempts < 1:
-            raise ValueError(f"RetryPolicy.attempts counts the first attempt: at least 1, not {self.attempts}.")
+            raise ValueError(
+                f"RetryPolicy.attempts counts the first attempt: at least 1, not {self.attempts}."
+            )
         if self.first_delay < timedelta(0) or self.max_delay < timedelta(0):
             raise ValueError("The delays of a RetryPolicy cannot be negative.")
         if self.factor < 1:

@@ -41,8 +41,8 @@ class Registry(Mapping[str, type[SagaDefinition]]):
         except KeyError:
             known = ", ".join(sorted(self._definitions)) or "none"
             raise UnknownDefinition(
-                f"There is no saga definition {name!r}. Registered are: {known}. Definitions are found in the "
-                "`sagas` module of every installed app."
+                f"There is no saga definition {name!r}. Registered are: {known}. Definitions are found in "
+                "the `sagas` module of every installed app."
             ) from None
 
     def __getitem__(self, name: str) -> type[SagaDefinition]:

@@ -103,7 +103,7 @@ def store(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> set[UUID]:
 
 
 def _adopt(saga: Saga, using: str) -> None:
-    """Make the instance one that was read from the database; what the database filled in is read when asked for."""
+    """Make the instance a stored one; what the database filled in is read when asked for."""
     saga._state.adding = False
     saga._state.db = using
     for name in ("due_at", "created_at", "updated_at"):

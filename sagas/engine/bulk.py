@@ -1,7 +1,7 @@
 """The engine's batch writes: all rows of a claim or a settlement in one round trip.
 
-The only module that writes SQL of its own. On PostgreSQL one statement with data-modifying CTEs over ``unnest``
-does the work of three upserts; other databases get one prepared statement per table.
+The only module that writes SQL of its own. On PostgreSQL one statement with data-modifying CTEs over
+``unnest`` does the work of three upserts; other databases get one prepared statement per table.
 """
 
 from __future__ import annotations
@@ -42,11 +42,13 @@ def write(alias: str, *changes: Update | Insert) -> None:
     connection = connections[alias]
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
-            statement = _combined(alias, tuple((type(c), type(c.rows[0]), _shape(c)) for c in changes))
+            statement = _combined(
+                alias, tuple((isinstance(c, Insert), type(c.rows[0]), _shape(c)) for c in changes)
+            )
             cursor.execute(statement, [column for change in changes for column in _columns(change)])
         else:
             for change in changes:
-                statement = _prepared(alias, type(change), type(change.rows[0]), _shape(change))
+                statement = _prepared(alias, isinstance(change, Insert), type(change.rows[0]), _shape(change))
                 cursor.executemany(statement, _tuples(change, connection))
 
 
@@ -56,7 +58,7 @@ def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]
     model = type(rows[0])
     names = ", ".join(_quoted(alias, model, fields))
     key = _quoted(alias, model, (_key(model),))[0]
-    tail = f"ON CONFLICT DO NOTHING RETURNING {key}"  # noqa: S608
+    tail = f"ON CONFLICT DO NOTHING RETURNING {key}"
     table = connection.ops.quote_name(model._meta.db_table)
     with connection.cursor() as cursor:
         if connection.vendor == "postgresql":
@@ -79,23 +81,28 @@ def _shape(change: Update | Insert) -> tuple[tuple[str, ...], tuple[str, ...]]:
 
 
 @cache
-def _combined(alias: str, parts: tuple[tuple[type, type[models.Model], Any], ...]) -> str:
+def _combined(alias: str, parts: tuple[tuple[bool, type[models.Model], Any], ...]) -> str:
     statements = [_from_arrays(alias, *part) for part in parts]
     *others, last = statements
     ctes = ", ".join(f"part{number} AS ({other})" for number, other in enumerate(others))
     return f"WITH {ctes} {last}" if ctes else last
 
 
-def _from_arrays(alias: str, kind: type, model: type[models.Model], shape: Any) -> str:
+def _from_arrays(alias: str, is_insert: bool, model: type[models.Model], shape: Any) -> str:
     fields, keep = shape
     table = connections[alias].ops.quote_name(model._meta.db_table)
     names = _quoted(alias, model, fields)
-    if kind is Insert:
+    if is_insert:
         arrays = _arrays(alias, model, fields)
-        return f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
+        return (
+            f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
+        )
     (key,) = _quoted(alias, model, (_key(model),))
     columns = ", ".join([key, *names])
-    sets = ", ".join(_assignment(table, name, f"new.{name}", field in keep) for name, field in zip(names, fields))
+    sets = ", ".join(
+        _assignment(table, name, f"new.{name}", field in keep)
+        for name, field in zip(names, fields, strict=True)
+    )
     return (
         f"UPDATE {table} SET {sets} FROM unnest({_arrays(alias, model, (_key(model), *fields))}) "
         f"AS new ({columns}) WHERE {table}.{key} = new.{key}"
@@ -103,15 +110,17 @@ def _from_arrays(alias: str, kind: type, model: type[models.Model], shape: Any) 
 
 
 @cache
-def _prepared(alias: str, kind: type, model: type[models.Model], shape: Any) -> str:
+def _prepared(alias: str, is_insert: bool, model: type[models.Model], shape: Any) -> str:
     fields, keep = shape
     table = connections[alias].ops.quote_name(model._meta.db_table)
     names = _quoted(alias, model, fields)
-    if kind is Insert:
+    if is_insert:
         marks = ", ".join(["%s"] * len(names))
         return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
     (key,) = _quoted(alias, model, (_key(model),))
-    sets = ", ".join(_assignment(table, name, "%s", field in keep) for name, field in zip(names, fields))
+    sets = ", ".join(
+        _assignment(table, name, "%s", field in keep) for name, field in zip(names, fields, strict=True)
+    )
     return f"UPDATE {table} SET {sets} WHERE {key} = %s"
 
 
@@ -155,9 +164,10 @@ def _key(model: type[models.Model]) -> str:
 
 def _quoted(alias: str, model: type[models.Model], fields: tuple[str, ...]) -> list[str]:
     quote = connections[alias].ops.quote_name
-    return [quote(model._meta.get_field(name).column) for name in fields]  # type: ignore[union-attr]
+    return [quote(str(model._meta.get_field(name).column)) for name in fields]  # type: ignore[union-attr]
 
 
 def _arrays(alias: str, model: type[models.Model], fields: tuple[str, ...]) -> str:
     connection = connections[alias]
-    return ", ".join(f"%s::{model._meta.get_field(f).rel_db_type(connection)}[]" for f in fields)  # type: ignore[union-attr]
+    kinds = (model._meta.get_field(name).rel_db_type(connection) for name in fields)  # type: ignore[union-attr]
+    return ", ".join(f"%s::{kind}[]" for kind in kinds)

@@ -21,7 +21,7 @@ from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
 from sagas.exceptions import NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
-from sagas.states import Direction, Outcome
+from sagas.states import Outcome
 from sagas.telemetry import tracing
 
 log = logging.getLogger("sagas.engine")
@@ -105,8 +105,8 @@ def call_here(attempt: Attempt) -> Settled:
 class Calls:
     """The calls in flight of one runner, on its event loop and in its threads.
 
-    `report` is called on the loop with every outcome: at the latest when the attempt's time is up, and once more as
-    evidence if the function comes back after that.
+    `report` is called on the loop with every outcome: at the latest when the attempt's time is up, and once
+    more as evidence if the function comes back after that.
     """
 
     def __init__(self, slots: Slots, threads: Threads, report: Callable[[Settled], None]) -> None:
@@ -132,9 +132,7 @@ class Calls:
             self._report(unsent(attempt))
             return
         limit = attempt.step.time_limit(attempt.direction).total_seconds()
-        attempt.held.renewable_until = max(
-            attempt.held.renewable_until, sent + limit + GRACE.total_seconds()
-        )
+        attempt.held.renewable_until = max(attempt.held.renewable_until, sent + limit + GRACE.total_seconds())
         if is_async(attempt.step.function(attempt.direction)):
             task = self._loop.create_task(self._run(attempt, sent))
             self._tasks.add(task)
@@ -147,7 +145,10 @@ class Calls:
     async def _run(self, attempt: Attempt, sent: float) -> None:
         with tracing(attempt.held.id):
             try:
-                action = cast("Callable[[StepContext], Coroutine[Any, Any, Any]]", attempt.step.function(attempt.direction))
+                action = cast(
+                    "Callable[[StepContext], Coroutine[Any, Any, Any]]",
+                    attempt.step.function(attempt.direction),
+                )
                 settled = returned(attempt, await action(context_of(attempt)), sent=sent)
             except BaseException as error:
                 settled = raised(attempt, error, sent=sent)

@@ -1,7 +1,7 @@
 """Takes due sagas for a worker, and marks the attempts it will make.
 
-A claim raises the fence, so that whatever an earlier holder still wants to write is void. A saga that is due and
-still held was left by a worker that died: its attempts in flight are counted as lost.
+A claim raises the fence, so that whatever an earlier holder still wants to write is void. A saga that is
+due and still held was left by a worker that died: its attempts in flight are counted as lost.
 """
 
 from __future__ import annotations
@@ -55,8 +55,8 @@ def claim(
 ) -> Claimed:
     """Claim up to `limit` due sagas and mark their first attempts as sent.
 
-    `alone` says that the worker holds nothing, so that sagas under suspicion of killing it may be claimed. `only`
-    restricts the claim to these sagas.
+    `alone` says that the worker holds nothing, so that sagas under suspicion of killing it may be claimed.
+    `only` restricts the claim to these sagas.
     """
     began = monotonic()
     with Reservation(slots) as reservation:
@@ -67,7 +67,7 @@ def claim(
 
 
 def known() -> Q:
-    """Select the sagas this code can run: those of a registered definition, no newer than the code's version."""
+    """Select the sagas this code can run: of a registered definition, no newer than the code's version."""
     by_version: dict[int, list[str]] = {}
     for definition in registry.values():
         by_version.setdefault(definition.version, []).append(definition.name)
@@ -79,7 +79,7 @@ def known() -> Q:
 
 def batch_size(crashes: int, *, limit: int) -> int:
     """Return how many sagas whose step was lost this often may be in one hand."""
-    return max(1, limit // SHRINK ** min(crashes, 16))
+    return max(1, limit // int(SHRINK ** min(crashes, 16)))
 
 
 def lone_crashes(crashes: int, *, limit: int) -> int:
@@ -120,7 +120,7 @@ def _claim(
 
 
 def _company(found: list[Locked], *, alone: bool) -> tuple[list[Locked], bool]:
-    """Choose which sagas may share a hand, so that one that kills its worker does not take the others along."""
+    """Choose which sagas may share a hand, so that one that kills its worker does not take others along."""
     crashes = {locked.saga.pk: _crashes(locked) for locked in found}
     worst = max(crashes.values(), default=0)
     if worst == 0:

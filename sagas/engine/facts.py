@@ -26,7 +26,9 @@ def wish_of(locked: Locked) -> Wish:
         if fact.kind == FactKind.SUSPEND:
             suspend = True
         elif locked.direction is Direction.FORWARD and has_passed_pivot(locked.outline, locked.steps):
-            locked.record(kind=HistoryKind.REFUSAL, actor=fact.by, operation="compensate", reason="past pivot")
+            locked.record(
+                kind=HistoryKind.REFUSAL, actor=fact.by, operation="compensate", reason="past pivot"
+            )
             fact.applied_at = locked.now
         elif locked.direction is Direction.BACK:
             fact.applied_at = locked.now

@@ -1,7 +1,7 @@
 """Keeps a runner's leases and its `Worker` row fresh, from a thread of its own.
 
-The thread renews only while the event loop turns. A loop that is silent for ten seconds is as good as dead, and its
-process ends itself rather than hold sagas it does not move.
+The thread renews only while the event loop turns. A loop that is silent for ten seconds is as good as dead,
+and its process ends itself rather than hold sagas it does not move.
 """
 
 from __future__ import annotations
@@ -42,7 +42,9 @@ def renew(worker: UUID, held: Collection[Held], *, lease: timedelta) -> None:
     with transaction.atomic(using=Saga.objects.db):
         rows = Saga.objects.select_for_update(skip_locked=True)
         free = list(
-            rows.filter(pk__in=list(by_id), held_by=worker, status__in=AT_WORK).order_by("pk").values_list("pk", "fence")
+            rows.filter(pk__in=list(by_id), held_by=worker, status__in=AT_WORK)
+            .order_by("pk")
+            .values_list("pk", "fence")
         )
         ours = [pk for pk, fence in free if by_id[pk].fence == fence]
         Saga.objects.filter(pk__in=ours).update(due_at=DatabaseTime() + lease)

@@ -1,8 +1,8 @@
 """A saga whose row is locked, with its steps and facts as read after the lock.
 
-Whatever moves a saga works on this: read it under the lock, change it in memory through transitions, write the
-batch back. The saga's row guards its steps and facts; nothing else is locked. Sagas are locked in id order, so that
-no two batches can wait for each other.
+Whatever moves a saga works on this: read it under the lock, change it in memory through transitions, write
+the batch back. The saga's row guards its steps and facts; nothing else is locked. Sagas are locked in id
+order, so that no two batches can wait for each other.
 """
 
 from __future__ import annotations
@@ -106,13 +106,13 @@ class Locked:
         """Return a step that is about to change."""
         return self.touched.setdefault(name, self.steps[name])
 
-    def move(self, transition: Callable[..., Any], *args: Any, act: dict[str, Any] | None = None, **kw: Any) -> None:
+    def move(
+        self, transition: Callable[..., Any], *args: Any, act: dict[str, Any] | None = None, **kw: Any
+    ) -> None:
         """Apply one of the saga's transitions and record the change of status; `act` says who wanted it."""
         before = self.saga.status
         transition(*args, **kw)
-        self.record(
-            **(act or {"kind": HistoryKind.STATUS}), from_status=before, to_status=self.saga.status
-        )
+        self.record(**(act or {"kind": HistoryKind.STATUS}), from_status=before, to_status=self.saga.status)
 
     def record(self, **fields: Any) -> HistoryEntry:
         """Add an entry to the history."""
@@ -142,9 +142,9 @@ class Locked:
 def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     """Lock these sagas and read their steps and open facts: three statements whatever their number.
 
-    The query says how to lock (``select_for_update``) and in which order. Steps and facts are read by statements
-    of their own, begun after the locks were granted: a join would pair the new saga with its old steps. Without
-    `payload`, input and results stay in the database.
+    The query says how to lock (``select_for_update``) and in which order. Steps and facts are read by
+    statements of their own, begun after the locks were granted: a join would pair the new saga with its old
+    steps. Without `payload`, input and results stay in the database.
     """
     rows = sagas if payload else sagas.defer("input")
     found = {saga.pk: Locked(saga, saga.now) for saga in rows.annotate(now=DatabaseTime())}

@@ -1,7 +1,7 @@
 """What a saga does next: statuses in, decision out.
 
-Pure, so that every path is a row in a table and the console can ask the same question as the worker. Stages go
-forward in order and are undone in reverse; the steps of one stage run, and are undone, side by side.
+Pure, so that every path is a row in a table and the console can ask the same question as the worker. Stages
+go forward in order and are undone in reverse; the steps of one stage run, and are undone, side by side.
 """
 
 from __future__ import annotations
@@ -133,7 +133,8 @@ def _forward(outline: Outline, states: States, now: datetime) -> Decision:
         ready = tuple(
             step.name
             for step in stage
-            if (state := states[step.name]).status == T.PENDING or (state.status == T.WAITING and _is_due(state, now))
+            if (state := states[step.name]).status == T.PENDING
+            or (state.status == T.WAITING and _is_due(state, now))
         )
         return Begin(ready) if ready else _wait(stage_states)
     return Finish()
@@ -142,7 +143,9 @@ def _forward(outline: Outline, states: States, now: datetime) -> Decision:
 def _after_failure(outline: Outline, stage: int, states: States) -> Decision:
     if outline.pivot_stage is not None and stage > outline.pivot_stage:
         return Halt(Attention.PAST_PIVOT)
-    if stage == outline.pivot_stage and any(states[step.name].status == T.UNKNOWN for step in outline.stages[stage]):
+    if stage == outline.pivot_stage and any(
+        states[step.name].status == T.UNKNOWN for step in outline.stages[stage]
+    ):
         return Halt(Attention.UNKNOWN_OUTCOME)
     return TurnBack()
 

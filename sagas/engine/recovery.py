@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from datetime import datetime, timedelta
+from datetime import timedelta
 from enum import Enum
 
-from django.db.models import F, Q, QuerySet
+from django.db.models import QuerySet
 
 from sagas.clock import DatabaseTime
 from sagas.models import Saga

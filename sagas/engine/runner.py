@@ -1,8 +1,8 @@
 """The loop that hosts it all: claim what is due, send the calls, settle what came back, in groups.
 
-An event loop makes the calls. One thread does the books, claims and settlements, one at a time: while it is at it,
-the outcomes that arrive gather for the next group. A runner ends when nothing is due for a while or its budget is
-spent; what then is due later gets a wake-up.
+An event loop makes the calls. One thread does the books, claims and settlements, one at a time: while it is
+at it, the outcomes that arrive gather for the next group. A runner ends when nothing is due for a while or
+its budget is spent; what then is due later gets a wake-up.
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import os
 import socket
 from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
@@ -55,8 +56,8 @@ class Ran:
 class Runner:
     """Moves sagas in this process until there is nothing to do, or its time is up.
 
-    `only` restricts it to these sagas. `budget` and `linger` default to the settings'. `ends_process` lets the
-    process be killed when its event loop hangs: for workers, not for a person's shell.
+    `only` restricts it to these sagas. `budget` and `linger` default to the settings'. `ends_process` lets
+    the process be killed when its event loop hangs: for workers, not for a person's shell.
     """
 
     def __init__(
@@ -78,6 +79,7 @@ class Runner:
         self._hand: dict[UUID, Held] = {}
         self._outcomes: list[Settled] = []
         self._apart = False
+        self._limit = config.batch
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._heartbeat = Heartbeat(
             self.id, lambda: list(self._hand.values()), lease=config.lease, ends_process=ends_process
@@ -154,13 +156,14 @@ class Runner:
                 claim,
                 self.id,
                 self._slots,
-                limit=min(self._config.batch, self._slots.free),
+                limit=min(self._limit, self._slots.free),
                 lease=self._config.lease,
                 alone=not self._hand,
                 only=self._only,
             )
         )
         self._apart = claimed.apart
+        self._adapt_limit(claimed)
         for attempt in claimed.attempts:
             self._hand[attempt.held.id] = attempt.held
         self.ran.claimed += len({attempt.held.id for attempt in claimed.attempts})
@@ -169,8 +172,15 @@ class Runner:
             await self._in_books(partial(self._ring, more=claimed.full))
         return claimed
 
+    def _adapt_limit(self, claimed: Claimed) -> None:
+        """Ask for as many sagas as there were slots of the kind they need: the others were read for nothing."""
+        if claimed.starved:
+            self._limit = max(1, len(claimed.attempts))
+        elif claimed.full:
+            self._limit = min(self._limit * 2, self._config.batch)
+
     def _ring(self, *, more: bool) -> None:
-        """Leave a wake-up for the case that this process dies, and call for help where there is more to do."""
+        """Leave a wake-up in case this process dies, and call for help where there is more to do."""
         if more:
             wake()
         wake(database_now(Saga.objects.db) + self._config.lease + timedelta(seconds=1))
@@ -185,10 +195,8 @@ class Runner:
         self._came_back.set()
 
     async def _pause(self, seconds: float) -> None:
-        try:
+        with suppress(TimeoutError):
             await asyncio.wait_for(self._came_back.wait(), max(seconds, 0.001))
-        except TimeoutError:
-            pass
 
     async def _keep_pulse(self) -> None:
         while True:
@@ -213,9 +221,9 @@ class Runner:
         """Sign off, and only then look once more: a wake-up that found this runner at work relied on it."""
         try:
             Worker.objects.filter(pk=self.id).delete()
-            earliest: datetime | None = (
-                Saga.objects.filter(known(), due_at__isnull=False).aggregate(at=Min("due_at"))["at"]
-            )
+            earliest: datetime | None = Saga.objects.filter(known(), due_at__isnull=False).aggregate(
+                at=Min("due_at")
+            )["at"]
             if earliest is not None and self._only is None:
                 wake(earliest)
         except (DatabaseError, InterfaceError):

@@ -1,7 +1,7 @@
 """Writes down what attempts came to, and marks the next ones, in groups.
 
-What is written is planned on rows read under lock, never on what the runner remembers. A result counts only if
-fence, step, direction and attempt are the row's; any other is kept as evidence and changes nothing.
+What is written is planned on rows read under lock, never on what the runner remembers. A result counts only
+if fence, step, direction and attempt are the row's; any other is kept as evidence and changes nothing.
 """
 
 from __future__ import annotations
@@ -10,8 +10,9 @@ import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from functools import partial
 from time import monotonic
-from typing import TypeAlias
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -24,7 +25,7 @@ from sagas.engine.steering import advance
 from sagas.engine.transactions import durably, is_transient
 from sagas.engine.verdicts import Again, Complete, Doubt, Fail, GiveBack, Record, Verdict, judge
 from sagas.models import HistoryKind, Saga, SagaStep
-from sagas.states import Attention, Direction, Outcome, StepStatus, WaitsFor
+from sagas.states import Attention, Direction, Outcome, WaitsFor
 
 log = logging.getLogger("sagas.engine")
 
@@ -53,7 +54,7 @@ class Settling:
     begin: bool
 
     def settle(self, group: Group) -> Settlement:
-        """Settle the group in one transaction; where the database refuses it, in halves down to the offender."""
+        """Settle the group in one transaction; if the database refuses it, in halves down to the offender."""
         try:
             with Reservation(self.slots) as reservation:
                 return durably(lambda: self._settle(group, reservation.anew()), happened=_is_written)
@@ -61,7 +62,7 @@ class Settling:
             if is_transient(error):
                 raise
             if len(group) == 1:
-                return durably(lambda: self._halt_offender(group, error), happened=lambda _: True)
+                return durably(partial(self._halt_offender, group, error), happened=lambda _: True)
             sagas = list(group)
             middle = len(sagas) // 2
             first = self.settle({pk: group[pk] for pk in sagas[:middle]})
@@ -118,8 +119,8 @@ def settle(
 ) -> Settlement:
     """Write the outcomes of attempts in one transaction and mark the next attempts of their sagas as sent.
 
-    Without `begin` nothing new is started. A saga whose outcomes the database refuses to store does not hold up
-    the others: it is halted, with its evidence.
+    Without `begin` nothing new is started. A saga whose outcomes the database refuses to store does not
+    hold up the others: it is halted, with its evidence.
     """
     group: dict[UUID, list[Settled]] = {}
     for settled in outcomes:
@@ -224,7 +225,11 @@ def _keep_as_evidence(locked: Locked, settled: Settled) -> None:
         return
     step = locked.steps.get(attempt.step.name)
     forward = attempt.direction is Direction.FORWARD
-    data = {"outcome": settled.outcome.value, "class": settled.error_class, "error": settled.error}
+    data: dict[str, Any] = {
+        "outcome": settled.outcome.value,
+        "class": settled.error_class,
+        "error": settled.error,
+    }
     if settled.outcome is Outcome.DONE:
         data["result"] = settled.result
         if forward and step is not None and step.direction is Direction.BACK:
@@ -244,7 +249,9 @@ def _keep_as_evidence(locked: Locked, settled: Settled) -> None:
 def _refuse(locked: Locked, settled: Settled, why: str) -> None:
     step = locked.step(settled.attempt.step.name)
     step.error_class = why
-    step.error = f"{settled.attempt.label} came to {settled.outcome.value}, but the database refused to store it."
+    step.error = (
+        f"{settled.attempt.label} came to {settled.outcome.value}, but the database refused to store it."
+    )
     locked.saga.note_error(why, step.error, step=step.name)
     locked.saga.attention = Attention.UNKNOWN_OUTCOME
     if settled.attempt.direction is Direction.FORWARD:
@@ -260,7 +267,9 @@ def _written(step: SagaStep) -> tuple[str, str, int, int]:
 
 def _is_written(settlement: Settlement) -> bool:
     """After a COMMIT without an answer: status and attempts of the steps say whether it was carried out."""
-    sagas = list(Saga.objects.select_for_update().filter(pk__in=settlement.written).order_by("pk").values_list("pk"))
+    sagas = list(
+        Saga.objects.select_for_update().filter(pk__in=settlement.written).order_by("pk").values_list("pk")
+    )
     if not sagas:
         return False
     steps: dict[UUID, set[tuple[str, str, int, int]]] = {}

@@ -25,11 +25,14 @@ def drifted(locked: Locked) -> bool:
     return not locked.steps.keys() <= locked.definition.outline().steps.keys()
 
 
-def advance(locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, begin: bool = True) -> list[Attempt]:
+def advance(
+    locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, begin: bool = True
+) -> list[Attempt]:
     """Move the saga as far as it goes without a call; return the attempts marked as sent.
 
-    With attempts in flight the saga stays held until `lease` from now; otherwise it is let go, due when its next
-    attempt is. Without `begin` no attempt is started: what could run now is left due for another worker.
+    With attempts in flight the saga stays held until `lease` from now; otherwise it is let go, due when its
+    next attempt is. Without `begin` no attempt is started: what could run now is left due for another
+    worker.
     """
     while True:
         decision = _decide(locked)
@@ -43,7 +46,7 @@ def advance(locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, 
                 _hold_or_let_go(locked, due_at=locked.now, lease=lease)
                 return attempts
             case Wait(until):
-                # A wait without an end would never be looked at again; the lease bounds even a planner's mistake.
+                # Without an end nobody would look again: the lease bounds even a planner's mistake.
                 _hold_or_let_go(locked, due_at=until or locked.now + lease, lease=lease)
                 return []
             case _:

@@ -1,7 +1,7 @@
 """Daemon threads for sync steps.
 
-The standard executor joins its threads when the process ends, so that one step that hangs would keep the process
-alive for ever. These are left behind.
+The standard executor joins its threads when the process ends, so that one step that hangs would keep the
+process alive for ever. These are left behind.
 """
 
 from __future__ import annotations

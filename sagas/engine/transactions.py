@@ -1,8 +1,8 @@
 """Engine transactions that survive a database that does not always answer.
 
-A deadlock, a serialisation failure or a lost connection repeats the transaction, with jitter, and never counts as a
-step's failure. A connection that is lost during COMMIT leaves open whether the transaction was committed: then the
-rows are asked, under lock, before anything is repeated.
+A deadlock, a serialisation failure or a lost connection repeats the transaction, with jitter, and never
+counts as a step's failure. A connection that is lost during COMMIT leaves open whether the transaction was
+committed: then the rows are asked, under lock, before anything is repeated.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import logging
 import random
 import time
 from collections.abc import Callable
+from functools import partial
 from typing import TypeVar
 
 from django.db import DatabaseError, InterfaceError, OperationalError, connections, transaction
@@ -36,25 +37,27 @@ def is_transient(error: BaseException) -> bool:
 def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int = 8) -> T:
     """Run `work` in a transaction and return its result once it is committed.
 
-    `happened(result)` is asked, in a transaction of its own, when the COMMIT of that result went unanswered. Raise
-    the database's error when it is not transient, or when `tries` transactions in a row met one.
+    `happened(result)` is asked, in a transaction of its own, when the COMMIT of that result went
+    unanswered. Raise the database's error when it is not transient, or when `tries` transactions in a row
+    met one.
     """
     alias = Saga.objects.db
     for attempt in range(1, tries + 1):
-        result: list[T] = []
+        done: list[T] = []
         try:
             with transaction.atomic(using=alias):
-                result.append(work())
-            return result[0]
-        except DatabaseError as error:
-            in_doubt, failure = bool(result), error
-        except InterfaceError as error:
-            in_doubt, failure = bool(result), error
-        if not is_transient(failure) or attempt == tries or connections[alias].in_atomic_block:
-            raise failure
-        log.warning("A transaction met %r and is repeated (%d of %d).", failure, attempt, tries)
+                done.append(work())
+            return done[0]
+        except (DatabaseError, InterfaceError) as error:
+            if not is_transient(error) or attempt == tries or connections[alias].in_atomic_block:
+                raise
+            log.warning("A transaction met %r and is repeated (%d of %d).", error, attempt, tries)
         time.sleep(min(0.05 * 2**attempt, 5) * random.random())
         connections[alias].close_if_unusable_or_obsolete()
-        if in_doubt and durably(lambda: happened(result[0]), happened=lambda answer: True):
-            return result[0]
+        if done and _ask(happened, done[0]):
+            return done[0]
     raise AssertionError("unreachable")
+
+
+def _ask(happened: Callable[[T], bool], result: T) -> bool:
+    return durably(partial(happened, result), happened=lambda answer: True)

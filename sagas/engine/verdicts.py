@@ -72,7 +72,8 @@ def judge(
 ) -> Verdict:
     """Say what an attempt that came to `outcome` means for its step.
 
-    `delay` is what the step itself asked for; `on_exhausted` is the definition's, used where the step says none.
+    `delay` is what the step itself asked for; `on_exhausted` is the definition's, used where the step says
+    none.
     """
     if outcome is Outcome.DONE:
         return Complete()
@@ -81,7 +82,7 @@ def judge(
     policy = step.policy(direction)
     allowed = policy.allows(record.spent, record.since_round)
     in_doubt = record.in_doubt or outcome is Outcome.UNKNOWN
-    # A call that reached nothing may go out again at any time; one that may have arrived only while its key lives.
+    # What reached nothing may go out again at any time; what may have arrived, while its key lives.
     resendable = not in_doubt or step.read_only or step.may_resend(record.since_sent)
     if direction is Direction.BACK:
         if outcome is Outcome.NOT_DONE or not (allowed and resendable):

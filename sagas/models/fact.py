@@ -9,7 +9,7 @@ from sagas.models.saga import Saga
 
 
 class SagaFact(models.Model):
-    """Something an outside writer wants of a saga; whoever holds the saga applies it at the next step border."""
+    """Something an outside writer wants of a saga; whoever holds it acts on it at the next step border."""
 
     saga = models.ForeignKey(Saga, models.CASCADE, related_name="facts", verbose_name=_("saga"))
     kind = models.CharField(_("kind"), max_length=20)
@@ -24,9 +24,7 @@ class SagaFact(models.Model):
         verbose_name = _("fact")
         verbose_name_plural = _("facts")
         default_permissions = ()
-        constraints = (
-            models.UniqueConstraint(fields=("saga", "kind", "source"), name="sagas_fact_once"),
-        )
+        constraints = (models.UniqueConstraint(fields=("saga", "kind", "source"), name="sagas_fact_once"),)
         indexes = (models.Index("saga", name="sagas_fact_pending", condition=Q(applied_at=None)),)
 
     def __str__(self) -> str:

@@ -21,8 +21,8 @@ S = SagaStatus
 class Saga(StatusModel):
     """One run of a definition.
 
-    `due_at` says when a worker must look at it and `held_by` which worker has it; `fence` counts the claims and
-    voids what an earlier holder still wants to write; `revision` counts what a person can see change.
+    `due_at` says when a worker must look at it and `held_by` which worker has it; `fence` counts the claims
+    and voids what an earlier holder still wants to write; `revision` counts what a person can see change.
     """
 
     id = models.UUIDField(primary_key=True, default=new_saga_id, editable=False)

@@ -27,8 +27,8 @@ class StatusModel(models.Model):
         wanted = None if fields is None else list(fields)
         if "status" not in self.__dict__ or (wanted is not None and "status" not in wanted):
             return super().refresh_from_db(using=using, fields=wanted, from_queryset=from_queryset)
-        # A protected field refuses assignment only while it has a value: take that away for the read, and put it
-        # back should the read fail.
+        # A protected field refuses assignment only while it has a value: take that away for the read, and
+        # put it back should the read fail.
         held = self.__dict__.pop("status")
         self._being_read = frozenset({"status"})
         try:

@@ -19,9 +19,9 @@ T = StepStatus
 class SagaStep(StatusModel):
     """One step of a saga.
 
-    An attempt is counted and `sent_at` set by the transaction that marks it, before the call is made: after a
-    crash the rows tell exactly which steps may have happened. An undo in flight has no `due_at`; one that waits
-    for its next attempt has.
+    An attempt is counted and `sent_at` set by the transaction that marks it, before the call is made: after
+    a crash the rows tell exactly which steps may have happened. An undo in flight has no `due_at`; one that
+    waits for its next attempt has.
     """
 
     saga = models.ForeignKey(Saga, models.CASCADE, related_name="steps", verbose_name=_("saga"))
@@ -128,14 +128,12 @@ class SagaStep(StatusModel):
 
     @transition(field=status, source=[T.RUNNING, T.WAITING], target=T.UNKNOWN)
     def doubt(self, *, now: datetime) -> None:
-        """Give up without knowing whether the action took effect; it is undone when its call cannot land any more."""
+        """Give up without knowing whether it took effect; it is undone when its call cannot land any more."""
         self._settled(now)
         self.in_doubt = True
         self.due_at = self.inflight_until
 
-    @transition(
-        field=status, source=[T.COMPLETED, T.UNKNOWN, T.COMPENSATING], target=T.COMPENSATING
-    )
+    @transition(field=status, source=[T.COMPLETED, T.UNKNOWN, T.COMPENSATING], target=T.COMPENSATING)
     def undo(self, *, now: datetime) -> None:
         """Mark an attempt of the compensation as sent."""
         if self.status != T.COMPENSATING:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias, cast
+from typing import Protocol, TypeAlias
 
 from sagas.models import ActorKind, Saga
 
@@ -35,11 +35,10 @@ class Actor:
         if isinstance(by, str):
             kind = ActorKind.COMMAND if by.startswith("command:") else ActorKind.CODE
             return cls(kind, by[:200])
-        user = cast(PermissionHolder, by)
-        return cls(ActorKind.USER, user.get_username()[:200], user)
+        return cls(ActorKind.USER, by.get_username()[:200], by)
 
     def may(self, permission: str, saga: Saga | None = None) -> bool:
-        """Say whether the actor has the permission, in general or for this saga. Code and commands have them all."""
+        """Say whether the actor has the permission, for all sagas or this one. Code and commands have all."""
         if self.user is None:
             return True
         return self.user.has_perm(permission) or (saga is not None and self.user.has_perm(permission, saga))

@@ -1,7 +1,8 @@
 """Every operation on a saga: who may, when, and what it does.
 
-Buttons, routes, commands and the permission matrix come from `OPERATIONS`. What is asked of a saga at rest is done at
-once; what is asked of one that a worker holds is left as a fact, which the worker acts on at the next step border.
+Buttons, routes, commands and the permission matrix come from `OPERATIONS`. What is asked of a saga at rest
+is done at once; what is asked of one that a worker holds is left as a fact, which the worker acts on at the
+next step border.
 """
 
 from __future__ import annotations
@@ -52,7 +53,9 @@ def _retry_refusal(locked: Locked) -> Refusal | None:
     if saga.status == SagaStatus.FAILED or _waits_for_retry(locked):
         return next((refusal for step in _to_retry(locked) if (refusal := _key_refusal(locked, step))), None)
     if saga.is_live:
-        return Refusal("invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt.")
+        return Refusal(
+            "invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt."
+        )
     return Refusal("invalid_state", f"it has ended as {saga.status}. Start a new saga instead.")
 
 
@@ -75,7 +78,9 @@ def _resume_refusal(locked: Locked) -> Refusal | None:
     if saga.status == SagaStatus.SUSPENDED or is_stuck(locked):
         return None
     if saga.status == SagaStatus.FAILED:
-        return Refusal("invalid_state", "it is failed, not suspended. Retry it, or turn it back with compensate.")
+        return Refusal(
+            "invalid_state", "it is failed, not suspended. Retry it, or turn it back with compensate."
+        )
     return Refusal("invalid_state", f"it is {saga.status}, neither suspended nor stuck.")
 
 
@@ -105,13 +110,15 @@ def _compensate_refusal(locked: Locked) -> Refusal | None:
     if not saga.is_live:
         return Refusal("invalid_state", f"it has ended as {saga.status}.")
     if saga.direction == Direction.BACK:
-        advice = "Retry the compensation that failed." if saga.status == SagaStatus.FAILED else "Let it go on."
+        advice = (
+            "Retry the compensation that failed." if saga.status == SagaStatus.FAILED else "Let it go on."
+        )
         return Refusal("invalid_state", f"it goes back already. {advice}")
     if has_passed_pivot(locked.outline, locked.steps):
         return Refusal(
             "past_pivot",
-            "it has passed its pivot, or may have, and can only go forward. Retry it until it completes, then start "
-            "the saga that reverses it.",
+            "it has passed its pivot, or may have, and can only go forward. Retry it until it completes, "
+            "then start the saga that reverses it.",
         )
     return None
 
@@ -151,9 +158,11 @@ def _waits_for_retry(locked: Locked) -> bool:
 def _to_retry(locked: Locked) -> list[SagaStep]:
     """Return the steps that failed in the saga's direction, or wait for their next attempt in it."""
     forward = locked.direction is Direction.FORWARD
-    wanted = {StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.WAITING} if forward else {
-        StepStatus.COMPENSATION_FAILED
-    }
+    wanted = (
+        {StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.WAITING}
+        if forward
+        else {StepStatus.COMPENSATION_FAILED}
+    )
     return [
         step
         for step in locked.steps.values()
@@ -173,8 +182,8 @@ def _key_refusal(locked: Locked, step: SagaStep) -> Refusal | None:
     assert declared.participant is not None
     return Refusal(
         "key_expired",
-        f"step {step.name} may have taken effect, and {declared.participant.name} may no longer know its idempotency "
-        "key, so that sending it again could double the effect. Find out what happened first.",
+        f"step {step.name} may have taken effect, and {declared.participant.name} may no longer know its "
+        "idempotency key, so that sending it again could double the effect. Find out what happened first.",
     )
 
 

@@ -20,9 +20,9 @@ def perform(
 ) -> HistoryEntry:
     """Carry out an operation and return its record; a worker does what follows from it.
 
-    `expected_revision` is the revision of the saga that the actor looked at: if it has changed since, the operation
-    is refused. Raises `OperationRefused`, after its record was committed, and `Saga.DoesNotExist`. Call it outside
-    of a transaction that the refusal would roll back.
+    `expected_revision` is the revision of the saga that the actor looked at: if it has changed since, the
+    operation is refused. Raises `OperationRefused`, after its record was committed, and
+    `Saga.DoesNotExist`. Call it outside of a transaction that the refusal would roll back.
     """
     wanted = OPERATIONS[operation]
     actor = Actor.of(by)
@@ -57,7 +57,8 @@ def _refusal(
     if expected_revision is not None and expected_revision != locked.saga.revision:
         return Refusal(
             "stale_revision",
-            f"it has changed since you looked (revision {expected_revision}, now {locked.saga.revision}). Look again.",
+            f"it has changed since you looked (revision {expected_revision}, now {locked.saga.revision}). "
+            "Look again.",
         )
     return operation.refusal(locked)
 

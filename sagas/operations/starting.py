@@ -44,10 +44,10 @@ def start(
 ) -> Saga:
     """Start a saga and return it; a worker takes it once the caller's transaction commits.
 
-    `key` is the business key of a definition that derives none from its input. `idempotency_key` makes the saga's
-    id: the same caller starting again under it gets the same saga. Raises `InputRefused`, `DuplicateKey` (a live
-    saga holds the key and `if_live` is RAISE), `IdempotencyKeyReused` (with another input than the first time),
-    `UnknownDefinition`, `DefinitionError`.
+    `key` is the business key of a definition that derives none from its input. `idempotency_key` makes the
+    saga's id: the same caller starting again under it gets the same saga. Raises `InputRefused`,
+    `DuplicateKey` (a live saga holds the key and `if_live` is RAISE), `IdempotencyKeyReused` (with another
+    input than the first time), `UnknownDefinition`, `DefinitionError`.
     """
     cls = _definition(definition)
     actor = Actor.of(by)
@@ -72,7 +72,7 @@ def start_many(
         stored = store(sagas, cls)
         for saga in sagas:
             if saga.pk not in stored:
-                # Not the first of the batch's own twins, which is stored: then the twin itself is the live saga.
+                # Where the batch holds twins, the first is stored and is the live saga here.
                 _existing(saga, RAISE, None)
         wake_on_commit(Saga.objects.db)
     return sagas
@@ -90,7 +90,9 @@ def validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dic
             {name: ["This field is not known."] for name in unknown},
         )
     if not serializer.is_valid():
-        errors = {field: [str(message) for message in _flat(found)] for field, found in serializer.errors.items()}
+        errors = {
+            field: [str(message) for message in _flat(found)] for field, found in serializer.errors.items()
+        }
         told = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in errors.items())
         raise InputRefused(f"{definition.name} was not started: its input is refused. {told}", errors)
     stored: dict[str, Any] = gate(_plain(serializer.data), f"The input of {definition.name}")
@@ -130,7 +132,8 @@ def _business_key(definition: type[SagaDefinition], input: Mapping[str, Any], ke
     if definition.key is None:
         if key is not None and not 0 < len(key) <= MAX_KEY:
             raise InputRefused(
-                f"{definition.name} was not started: its key has {len(key)} characters. It may have 1 to {MAX_KEY}.",
+                f"{definition.name} was not started: its key has {len(key)} characters. "
+                f"It may have 1 to {MAX_KEY}.",
                 {"key": [f"1 to {MAX_KEY} characters."]},
             )
         return key
@@ -147,7 +150,7 @@ def _business_key(definition: type[SagaDefinition], input: Mapping[str, Any], ke
 
 
 def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga:
-    """Return the stored saga that stood in the way, or raise the reason why it may not stand in for the new one."""
+    """Return the stored saga that stands in for the new one, or raise why it may not."""
     if idempotency_key and (same := Saga.objects.filter(pk=saga.pk).first()):
         if (same.key, canonical(same.input)) != (saga.key, canonical(saga.input)):
             raise IdempotencyKeyReused(

@@ -33,8 +33,8 @@ def check_durability(databases: Any = None, **kwargs: Any) -> list[CheckMessage]
             if cursor.fetchone()[0] == "off":
                 found.append(
                     Error(
-                        f"PostgreSQL runs with {setting}=off, so a crash of its machine forgets steps that were "
-                        "carried out, and they would be carried out again.",
+                        f"PostgreSQL runs with {setting}=off, so a crash of its machine forgets steps that "
+                        "were carried out, and they would be carried out again.",
                         hint=f"Set {setting}=on.",
                         id="sagas.E023",
                     )
@@ -43,9 +43,12 @@ def check_durability(databases: Any = None, **kwargs: Any) -> list[CheckMessage]
 
 
 def _errors() -> Iterator[CheckMessage]:
-    if not any((Conf.ORM, Conf.REDIS, Conf.DJANGO_REDIS, Conf.SQS, Conf.IRON_MQ, Conf.MONGO, Conf.BROKER_CLASS)):
+    if not any(
+        (Conf.ORM, Conf.REDIS, Conf.DJANGO_REDIS, Conf.SQS, Conf.IRON_MQ, Conf.MONGO, Conf.BROKER_CLASS)
+    ):
         yield Error(
-            "No broker is set for django-q2, so it would look for Redis on this host and no saga would be woken.",
+            "No broker is set for django-q2, so it would look for Redis on this host and no saga "
+            "would be woken.",
             hint='Set Q_CLUSTER = {"name": "…", "orm": "default"}.',
             id="sagas.E020",
         )
@@ -55,10 +58,10 @@ def _errors() -> Iterator[CheckMessage]:
             hint="Remove sync; tests drive sagas with sagas.testing.run_saga.",
             id="sagas.E021",
         )
-    if Conf.ORM and Conf.ORM != Saga.objects.db:
+    if Conf.ORM and Saga.objects.db != Conf.ORM:
         yield Error(
-            f"Wake-ups are queued in the database {Conf.ORM!r} and sagas are kept in {Saga.objects.db!r}, so queueing "
-            "one would close the connection of the transaction that started the saga.",
+            f"Wake-ups are queued in the database {Conf.ORM!r} and sagas are kept in {Saga.objects.db!r}, so "
+            "queueing one would close the connection of the transaction that started the saga.",
             hint=f"Set Q_CLUSTER['orm'] to {Saga.objects.db!r}.",
             id="sagas.E022",
         )
@@ -69,11 +72,12 @@ def _warnings() -> Iterator[CheckMessage]:
     options = database.get("OPTIONS", {})
     if connections[Saga.objects.db].vendor == "sqlite" and options.get("transaction_mode") != "IMMEDIATE":
         yield Warning(
-            "Sagas are kept in SQLite without immediate transactions, so workers will meet 'database is locked'.",
+            "Sagas are kept in SQLite without immediate transactions, so workers will meet 'database is "
+            "locked'.",
             hint=f"Set DATABASES[{Saga.objects.db!r}]['OPTIONS']['transaction_mode'] to 'IMMEDIATE'.",
             id="sagas.W001",
         )
-    if Conf.RETRY <= task_timeout():
+    if task_timeout() >= Conf.RETRY:
         yield Warning(
             f"django-q2 sends a wake-up again after {Conf.RETRY} s while a runner may be at work for "
             f"{task_timeout()} s, so workers will be woken for nothing.",
@@ -88,7 +92,8 @@ def _warnings() -> Iterator[CheckMessage]:
         )
     if options.get("pool"):
         yield Warning(
-            "The database connection is pooled by psycopg, and django-q2's forked workers would share its sockets.",
+            "The database connection is pooled by psycopg, and django-q2's forked workers would share "
+            "its sockets.",
             hint="Use the pool in the web process only.",
             id="sagas.W007",
         )

@@ -22,7 +22,7 @@ DEAD_AFTER = timedelta(seconds=15)
 
 
 def run_due() -> None:
-    """Run what is due, unless enough runners of this cluster are at it. Never raises: the sagas tell what failed."""
+    """Run what is due, unless enough runners of this cluster do. Never raises: sagas tell what failed."""
     try:
         if _runners_at_work() < runners_allowed() and Runner(ends_process=True).run().leaking:
             _recycle_process()
@@ -37,7 +37,10 @@ def runners_allowed() -> int:
 
 def _runners_at_work() -> int:
     return Worker.objects.filter(
-        host=socket.gethostname(), group=os.getpgrp(), queue=queue_name(), beat_at__gt=DatabaseTime() - DEAD_AFTER
+        host=socket.gethostname(),
+        group=os.getpgrp(),
+        queue=queue_name(),
+        beat_at__gt=DatabaseTime() - DEAD_AFTER,
     ).count()
 
 

@@ -1,7 +1,7 @@
 """For tests of sagas and of their steps: the real engine in this process, on a clock that tests move.
 
-Everything happens in the caller's thread and on its database connection, so that it works inside pytest-django's
-``django_db`` and Django's ``TestCase``. A step's time-out is not enforced here.
+Everything happens in the caller's thread and on its database connection, so that it works inside
+pytest-django's ``django_db`` and Django's ``TestCase``. A step's time-out is not enforced here.
 """
 
 from __future__ import annotations
@@ -84,7 +84,9 @@ def run_due() -> None:
             attempts = settle(outcomes, worker, slots, lease=lease).attempts
         if not claimed.full and not claimed.attempts:
             return
-    raise AssertionError(f"Sagas were still due after {MOST_ROUNDS} rounds: some step asks for no delay for ever.")
+    raise AssertionError(
+        f"Sagas were still due after {MOST_ROUNDS} rounds: some step asks for no delay for ever."
+    )
 
 
 def advance(delta: timedelta) -> None:
@@ -92,7 +94,9 @@ def advance(delta: timedelta) -> None:
     end = clock.database_now(Saga.objects.db) + delta
     while True:
         now = clock.database_now(Saga.objects.db)
-        due = Saga.objects.filter(known(), due_at__isnull=False, due_at__lte=end).aggregate(at=Min("due_at"))["at"]
+        due = Saga.objects.filter(known(), due_at__isnull=False, due_at__lte=end).aggregate(at=Min("due_at"))[
+            "at"
+        ]
         if due is None:
             clock.shift(max(end - now, timedelta(0)))
             return

@@ -39,7 +39,11 @@ def test_a_saga_goes_on_when_the_worker_of_its_step_is_killed(
     eventually(all_ended, within=LEASE_SECONDS + 5, what="the saga ends after its worker was killed")
     saga.refresh_from_db()
     assert saga.status == "completed"
-    assert Counter(effect.partition(".")[0] for effect in world.effects()) == {"flight": 1, "hotel": 1, "car": 1}
+    assert Counter(effect.partition(".")[0] for effect in world.effects()) == {
+        "flight": 1,
+        "hotel": 1,
+        "car": 1,
+    }
     again = world.calls(what="hotel")[1:]
     assert [call.key for call in again] == [first.key]
     assert all(call.pid != first.pid for call in again)

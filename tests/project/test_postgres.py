@@ -206,7 +206,7 @@ class TestCommand:
             "def end(number, frame):\n"
             "    time.sleep(0.2); os.write(1, b'tidied up %d\\n' % number); os._exit(4)\n"
             "signal.signal(signal.SIGTERM, end); signal.signal(signal.SIGINT, end)\n"
-            "os.write(1, os.environb[b'DATABASE_URL'] + b'\\n')\n"  # Not by print: a signal may cut in on that.
+            "os.write(1, os.environb[b'DATABASE_URL'] + b'\\n')\n"  # A signal may cut in on print.
             "while True: time.sleep(0.05)"
         )
         with subprocess.Popen(
