@@ -69,13 +69,13 @@ def postgres() -> Iterator[str]:
 
 def _programs(account: pwd.struct_passwd | None, home: Path) -> Path:
     """Return a folder with `postgres` and `initdb` that `account` can run."""
-    for found in _installed():
-        if account is None or _open_to_all(found / "postgres"):
-            return found
-    for found in _packaged():
-        if account is None or _open_to_all(found / "postgres"):
-            return found
-        return _copied(found, home, account)
+    for installed in _installed():
+        if account is None or _open_to_all(installed / "postgres"):
+            return installed
+    if packaged := next(_packaged(), None):
+        if account is None or _open_to_all(packaged / "postgres"):
+            return packaged
+        return _copied(packaged, home, account)
     raise NoServer(
         f"No PostgreSQL {OLDEST} or newer was found on PATH, under /usr/lib/postgresql or in this Python "
         "environment. Run `pip install -r requirements-dev.txt`, which brings one, or install the server."

@@ -59,7 +59,7 @@ def carry_out(
     """Place the orders, wait until each has ended, and return the account and what does not balance."""
     begun = time.monotonic()
     sagas = place(plan, by=by)
-    watch(sagas, look_up=look_up)
+    watch(sagas, look_up=look_up, patience=PATIENCE)
     took = timedelta(seconds=time.monotonic() - begun)
     # The books balance over all orders there are, so those of others have to come to rest too.
     watch(_sagas_at_work(), look_up=look_up, patience=OTHERS)
@@ -73,7 +73,7 @@ def place(plan: Iterable[PlannedOrder], *, by: User) -> list[UUID]:
     return [order.saga_id for order in placed if order.saga_id]
 
 
-def watch(sagas: Iterable[UUID], *, look_up: Callable[[], None], patience: timedelta = PATIENCE) -> None:
+def watch(sagas: Iterable[UUID], *, look_up: Callable[[], None], patience: timedelta) -> None:
     """Wait until no saga is at work, or none has ended for as long as `patience`.
 
     `look_up` is called at every look and ends the wait by raising.

@@ -13,8 +13,7 @@ from orders.demo.processes import ManagedCommand
 
 LOOK_EVERY = timedelta(milliseconds=500)
 
-# A short lease, so that a crash is seen to be mended while one watches; and no tracebacks of failures that were
-# asked for.
+# A short lease, so that a crash is mended while one watches; no tracebacks of failures that were asked for.
 WORKERS = {"SAGAS_LEASE": "3", "LOG_LEVEL": "ERROR"}
 
 

@@ -21,11 +21,11 @@ from sagas.engine.attempts import Attempt, Held
 from sagas.engine.bell import ring
 from sagas.engine.locked import Locked, lock, write
 from sagas.engine.slots import Reservation, Slots
-from sagas.engine.steering import advance, drifted
+from sagas.engine.steering import advance
 from sagas.engine.transactions import durably
-from sagas.engine.verdicts import Again, Doubt, Fail, Record, judge_lost
+from sagas.engine.verdicts import Again, Doubt, Record, Verdict, judge_lost
 from sagas.models import HistoryKind, Saga, SagaStep
-from sagas.states import Direction, StepStatus, WaitsFor
+from sagas.states import AT_WORK, Direction, StepStatus, WaitsFor
 
 SHRINK = 4
 """Sagas that were in hand when a worker died are claimed apart, in batches smaller by this factor a crash."""
@@ -99,7 +99,9 @@ def _claim(
     only: Sequence[UUID] | None,
     began: float,
 ) -> Claimed:
-    due = Saga.objects.select_for_update(skip_locked=True).filter(known(), due_at__lte=DatabaseTime())
+    due = Saga.objects.select_for_update(skip_locked=True).filter(
+        known(), status__in=AT_WORK, due_at__lte=DatabaseTime()
+    )
     if only is not None:
         due = due.filter(pk__in=only)
     found = lock(due.order_by("due_at")[:limit], payload=True)
@@ -144,10 +146,9 @@ def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, be
     saga = locked.saga
     if saga.held_by is not None:
         locked.record(kind=HistoryKind.TAKE_OVER, data={"from": str(saga.held_by), "fence": saga.fence})
-        if not drifted(locked):
-            for name, step in locked.steps.items():
-                if step.in_flight:
-                    _lose(locked, locked.step(name), lease)
+        for name, step in locked.steps.items():
+            if step.in_flight:
+                _lose(locked, locked.step(name), lease)
     saga.fence += 1
     saga.held_by = worker
     held = Held(
@@ -163,44 +164,57 @@ def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, be
 
 
 def _lose(locked: Locked, step: SagaStep, lease: timedelta) -> None:
-    declared = locked.outline.steps[step.name]
+    """Count the attempt in flight as lost with its worker, and say what follows."""
     direction = step.direction
     crashes = step.crash_count(direction) + 1
-    verdict = judge_lost(
-        declared,
-        direction,
-        Record(
-            spent=step.spent(direction),
-            since_round=locked.now - (step.round_at or locked.now),
-            since_sent=locked.now - (step.first_sent_at(direction) or locked.now),
-            in_doubt=True,
-            turning_back=locked.direction is Direction.BACK,
-        ),
-        lone_crashes=lone_crashes(crashes, limit=saga_settings().batch),
-        limit=saga_settings().crash_limit,
-    )
-    if direction is Direction.FORWARD:
-        step.crashes = crashes
-        # It was sent within its lease, if at all: nothing goes out after that.
-        step.inflight_until = (step.sent_at or locked.now) + lease + declared.max_inflight
-    else:
-        step.undo_crashes = crashes
     step.error_class = "WorkerLost"
     step.error = f"The worker died during {step.name}, attempt {step.attempt_number(direction)}."
     locked.saga.note_error(step.error_class, step.error, step=step.name)
+    declared = locked.outline.steps.get(step.name)
+    verdict: Verdict = Again(timedelta(0), in_doubt=True)  # Of a step the code no longer has; the saga halts.
+    if declared is not None:
+        verdict = judge_lost(
+            declared,
+            direction,
+            Record(
+                spent=step.spent(direction),
+                since_round=locked.now - (step.round_at or locked.now),
+                since_sent=locked.now - (step.first_sent_at(direction) or locked.now),
+                in_doubt=True,
+                turning_back=locked.direction is Direction.BACK,
+            ),
+            lone_crashes=lone_crashes(crashes, limit=saga_settings().batch),
+            limit=saga_settings().crash_limit,
+        )
+    if direction is Direction.FORWARD:
+        step.crashes = crashes
+        # It was sent within its lease, if at all: nothing goes out after that.
+        inflight = declared.max_inflight if declared else timedelta(0)
+        step.inflight_until = (step.sent_at or locked.now) + lease + inflight
+        _lose_action(locked, step, verdict)
+    else:
+        step.undo_crashes = crashes
+        _lose_compensation(locked, step, verdict)
+
+
+def _lose_action(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
     match verdict:
-        case Again(attention=attention) if direction is Direction.FORWARD:
-            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=True)
-            locked.saga.attention = attention or locked.saga.attention
         case Again(attention=attention):
-            step.due_at = locked.now
+            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=True)
             locked.saga.attention = attention or locked.saga.attention
         case Doubt(attention):
             step.doubt(now=locked.now)
             locked.saga.attention = attention or locked.saga.attention
-        case Fail() if direction is Direction.FORWARD:
+        case _:
             step.fail(now=locked.now)
-        case Fail():
+
+
+def _lose_compensation(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
+    match verdict:
+        case Again(attention=attention):
+            step.due_at = locked.now
+            locked.saga.attention = attention or locked.saga.attention
+        case _:
             step.undo_failed(now=locked.now)
 
 

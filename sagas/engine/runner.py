@@ -173,7 +173,7 @@ class Runner:
         return claimed
 
     def _adapt_limit(self, claimed: Claimed) -> None:
-        """Ask for as many sagas as there were slots of the kind they need: the others were read for nothing."""
+        """Ask for as many sagas as there were slots of the kind they need; others are read in vain."""
         if claimed.starved:
             self._limit = max(1, len(claimed.attempts))
         elif claimed.full:

@@ -74,22 +74,20 @@ class Settling:
         result = Settlement()
         batch = lock(Saga.objects.select_for_update().filter(pk__in=list(group)).order_by("pk"))
         for locked in batch:
-            held = group[locked.saga.pk][0].attempt.held
-            if not self._is_ours(locked, held.fence):
-                result.let_go.add(held.id)
-                for settled in group[held.id]:
-                    _keep_as_evidence(locked, settled)
-                continue
-            for settled in group[held.id]:
-                if _fits(locked, settled.attempt):
+            held = None
+            for settled in group[locked.saga.pk]:
+                ours = self._is_ours(locked, settled.attempt)
+                if ours and _fits(locked, settled.attempt):
                     _apply(locked, settled)
                 else:
                     _keep_as_evidence(locked, settled)
-            result.attempts += advance(locked, held, reservation, lease=self.lease, begin=self.begin)
-            held.lease_ends = began + self.lease.total_seconds()
-            if locked.saga.held_by is None:
-                result.let_go.add(held.id)
-            result.written[held.id] = [_written(step) for step in locked.touched.values()]
+                held = settled.attempt.held if ours else held
+            if held is not None:
+                result.attempts += advance(locked, held, reservation, lease=self.lease, begin=self.begin)
+                held.lease_ends = began + self.lease.total_seconds()
+                result.written[held.id] = [_written(step) for step in locked.touched.values()]
+            if locked.saga.held_by != self.worker:
+                result.let_go.add(locked.saga.pk)
         result.let_go |= group.keys() - {locked.saga.pk for locked in batch}
         write([locked for locked in batch if locked.changed])
         ring(batch)
@@ -100,18 +98,19 @@ class Settling:
         [(saga_id, outcomes)] = group.items()
         log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
         for locked in lock(Saga.objects.select_for_update().filter(pk=saga_id)):
-            if not self._is_ours(locked, outcomes[0].attempt.held.fence):
-                continue
-            for settled in outcomes:
+            ours = [settled for settled in outcomes if self._is_ours(locked, settled.attempt)]
+            for settled in ours:
                 if _fits(locked, settled.attempt):
                     _refuse(locked, settled, type(error).__name__)
-            advance(locked, settled.attempt.held, Reservation(self.slots), lease=self.lease, begin=False)
+            if ours:
+                held = ours[0].attempt.held
+                advance(locked, held, Reservation(self.slots), lease=self.lease, begin=False)
             write([locked])
             ring([locked])
         return Settlement(let_go={saga_id})
 
-    def _is_ours(self, locked: Locked, fence: int) -> bool:
-        return locked.saga.held_by == self.worker and locked.saga.fence == fence
+    def _is_ours(self, locked: Locked, attempt: Attempt) -> bool:
+        return locked.saga.held_by == self.worker and locked.saga.fence == attempt.held.fence
 
 
 def settle(

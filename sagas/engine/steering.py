@@ -10,6 +10,7 @@ from sagas.engine.attempts import Attempt, Held
 from sagas.engine.facts import FactKind, fulfil, wish_of
 from sagas.engine.locked import Locked
 from sagas.engine.planner import Begin, Decision, Finish, Halt, Suspend, TurnBack, Wait, plan
+from sagas.engine.verdicts import key_expired
 from sagas.models import SagaStep
 from sagas.states import Attention, Direction, SagaStatus, StepStatus
 
@@ -35,6 +36,7 @@ def advance(
     worker.
     """
     while True:
+        _retire_expired_keys(locked)
         decision = _decide(locked)
         if locked.saga.status == SagaStatus.PENDING and not isinstance(decision, (TurnBack, Suspend)):
             locked.move(locked.saga.begin)
@@ -63,6 +65,34 @@ def turn_back(locked: Locked, *, act: dict[str, Any] | None = None) -> None:
     locked.move(locked.saga.turn_back, act=act)
 
 
+def _retire_expired_keys(locked: Locked) -> None:
+    """Give up the steps whose next attempt is due when their participant may have forgotten the key.
+
+    That can be found out only now: a worker may have come late, or the saga been suspended meanwhile.
+    """
+    direction = locked.direction
+    for name, step in locked.steps.items():
+        declared = locked.outline.steps.get(name)
+        sent_at = step.first_sent_at(direction)
+        if declared is None or sent_at is None or not _may_begin(step, direction, locked.now):
+            continue
+        if not key_expired(declared, direction, in_doubt=step.in_doubt, since_sent=locked.now - sent_at):
+            continue
+        if direction is Direction.FORWARD:
+            locked.step(name).doubt(now=locked.now)
+            locked.saga.attention = Attention.UNKNOWN_OUTCOME
+        else:
+            locked.step(name).undo_failed(now=locked.now)
+
+
+def _may_begin(step: SagaStep, direction: Direction, now: datetime) -> bool:
+    if direction is Direction.FORWARD:
+        waits = step.status in (StepStatus.PENDING, StepStatus.WAITING)
+    else:
+        waits = step.status == StepStatus.COMPENSATING and not step.in_flight
+    return waits and (step.due_at is None or step.due_at <= now)
+
+
 def _close(step: SagaStep, declared: Step, now: datetime) -> None:
     if step.in_doubt and not declared.read_only:
         step.doubt(now=now)
@@ -79,8 +109,8 @@ def _decide(locked: Locked) -> Decision:
             f"{locked.saga.definition} no longer has. Deploy code that has them.",
             step=gone[0],
         )
-        if not any(step.in_flight for step in locked.steps.values()):
-            return Halt(Attention.DEFINITION_DRIFT)
+        in_flight = any(step.in_flight for step in locked.steps.values())
+        return Wait() if in_flight else Halt(Attention.DEFINITION_DRIFT)
     return plan(
         locked.outline,
         locked.steps,

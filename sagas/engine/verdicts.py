@@ -82,8 +82,7 @@ def judge(
     policy = step.policy(direction)
     allowed = policy.allows(record.spent, record.since_round)
     in_doubt = record.in_doubt or outcome is Outcome.UNKNOWN
-    # What reached nothing may go out again at any time; what may have arrived, while its key lives.
-    resendable = not in_doubt or step.read_only or step.may_resend(record.since_sent)
+    resendable = not key_expired(step, direction, in_doubt=in_doubt, since_sent=record.since_sent)
     if direction is Direction.BACK:
         if outcome is Outcome.NOT_DONE or not (allowed and resendable):
             return Fail()
@@ -98,6 +97,16 @@ def judge(
     return Doubt(attention) if in_doubt and not step.read_only else Fail(attention)
 
 
+def key_expired(step: Step, direction: Direction, *, in_doubt: bool, since_sent: timedelta) -> bool:
+    """Say whether sending the step's key again could double its effect.
+
+    An action that reached nothing may go out again at any time; one that may have arrived only while the
+    participant knows its key. A compensation that was sent once may always have arrived.
+    """
+    may_have_arrived = in_doubt or direction is Direction.BACK
+    return may_have_arrived and not step.read_only and not step.may_resend(since_sent)
+
+
 def judge_lost(step: Step, direction: Direction, record: Record, *, lone_crashes: int, limit: int) -> Verdict:
     """Say what follows for a step whose attempt was lost with its worker.
 
@@ -105,7 +114,7 @@ def judge_lost(step: Step, direction: Direction, record: Record, *, lone_crashes
     """
     if lone_crashes >= limit:
         return Again(timedelta(0), in_doubt=True, attention=Attention.CRASH_LOOP)
-    if not step.read_only and not step.may_resend(record.since_sent):
+    if key_expired(step, direction, in_doubt=True, since_sent=record.since_sent):
         return Fail() if direction is Direction.BACK else Doubt(Attention.UNKNOWN_OUTCOME)
     if direction is Direction.FORWARD and record.turning_back:
         return Fail() if step.read_only else Doubt()

@@ -72,7 +72,7 @@ class Saga(StatusModel):
                 condition=(
                     Q(status__in=TERMINAL, due_at=None, held_by=None, ended_at__isnull=False)
                     | Q(status__in=AT_WORK, due_at__isnull=False, ended_at=None)
-                    | Q(status__in=AT_REST, ended_at=None)
+                    | Q(status__in=AT_REST, due_at=None, held_by=None, ended_at=None)
                 ),
                 name="sagas_saga_due",
             ),

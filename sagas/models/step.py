@@ -126,7 +126,7 @@ class SagaStep(StatusModel):
         """The action provably did not happen and will not be tried again."""
         self._settled(now)
 
-    @transition(field=status, source=[T.RUNNING, T.WAITING], target=T.UNKNOWN)
+    @transition(field=status, source=[T.PENDING, T.RUNNING, T.WAITING], target=T.UNKNOWN)
     def doubt(self, *, now: datetime) -> None:
         """Give up without knowing whether it took effect; it is undone when its call cannot land any more."""
         self._settled(now)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Protocol, TypeAlias
+from typing import Any, Protocol, TypeAlias
 
 from sagas.models import ActorKind, Saga
 
@@ -12,7 +12,7 @@ class PermissionHolder(Protocol):
     """What the engine needs of a user."""
 
     def get_username(self) -> str: ...
-    def has_perm(self, perm: str, obj: object = None) -> bool: ...
+    def has_perm(self, perm: str, obj: Any = None) -> bool: ...
 
 
 By: TypeAlias = PermissionHolder | str | None

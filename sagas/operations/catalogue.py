@@ -19,9 +19,10 @@ from sagas.definitions import registry
 from sagas.engine.facts import FactKind
 from sagas.engine.locked import Locked
 from sagas.engine.planner import has_passed_pivot
-from sagas.engine.steering import turn_back
+from sagas.engine.steering import drifted, turn_back
+from sagas.engine.verdicts import key_expired
 from sagas.models import SagaFact, SagaStep
-from sagas.states import Direction, SagaStatus, StepStatus
+from sagas.states import AT_WORK, Direction, SagaStatus, StepStatus
 
 Act: TypeAlias = dict[str, Any]
 """The history's fields that say who acted and why."""
@@ -48,10 +49,26 @@ class Operation:
     """Do it, or leave it as a fact, on a saga that is locked."""
 
 
+def _code_refusal(locked: Locked) -> Refusal | None:
+    """Refuse what needs the definition where the code does not have it, or not all of the saga's steps."""
+    name = locked.saga.definition
+    if name not in registry:
+        return Refusal(
+            "unknown_definition", f"no installed app has the definition {name}. Deploy code that has it."
+        )
+    if drifted(locked):
+        return Refusal(
+            "definition_drift", f"it has steps that {name} no longer has. Deploy code that has them."
+        )
+    return None
+
+
 def _retry_refusal(locked: Locked) -> Refusal | None:
     saga = locked.saga
     if saga.status == SagaStatus.FAILED or _waits_for_retry(locked):
-        return next((refusal for step in _to_retry(locked) if (refusal := _key_refusal(locked, step))), None)
+        return _code_refusal(locked) or next(
+            (refusal for step in _to_retry(locked) if (refusal := _key_refusal(locked, step))), None
+        )
     if saga.is_live:
         return Refusal(
             "invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt."
@@ -114,6 +131,8 @@ def _compensate_refusal(locked: Locked) -> Refusal | None:
             "Retry the compensation that failed." if saga.status == SagaStatus.FAILED else "Let it go on."
         )
         return Refusal("invalid_state", f"it goes back already. {advice}")
+    if refusal := _code_refusal(locked):
+        return refusal
     if has_passed_pivot(locked.outline, locked.steps):
         return Refusal(
             "past_pivot",
@@ -152,7 +171,7 @@ def is_stuck(locked: Locked) -> bool:
 
 
 def _waits_for_retry(locked: Locked) -> bool:
-    return locked.saga.held_by is None and bool(_to_retry(locked))
+    return locked.saga.status in AT_WORK and locked.saga.held_by is None and bool(_to_retry(locked))
 
 
 def _to_retry(locked: Locked) -> list[SagaStep]:
@@ -174,10 +193,9 @@ def _key_refusal(locked: Locked, step: SagaStep) -> Refusal | None:
     """Refuse to send a key again that its participant may have forgotten: it would be a new request."""
     declared = registry.named(locked.saga.definition).outline().steps.get(step.name)
     sent = step.first_sent_at(locked.direction)
-    may_have_happened = step.in_doubt or locked.direction is Direction.BACK
-    if declared is None or sent is None or not may_have_happened or declared.read_only:
+    if declared is None or sent is None:
         return None
-    if declared.may_resend(locked.now - sent):
+    if not key_expired(declared, locked.direction, in_doubt=step.in_doubt, since_sent=locked.now - sent):
         return None
     assert declared.participant is not None
     return Refusal(

@@ -28,6 +28,9 @@ class IfLive(enum.Enum):
     RETURN = "return"
 
 
+MOST_TRIES = 5
+"""A live saga may end between the insert it stood in the way of and the look at it."""
+
 RAISE: Final = IfLive.RAISE
 RETURN: Final = IfLive.RETURN
 
@@ -52,11 +55,14 @@ def start(
     cls = _definition(definition)
     actor = Actor.of(by)
     saga = _prepared(cls, input, key, actor, idempotency_key, correlation_id)
-    with transaction.atomic(using=Saga.objects.db, savepoint=False):
-        if saga.pk in store([saga], cls):
-            wake_on_commit(Saga.objects.db)
-            return saga
-    return _existing(saga, if_live, idempotency_key)
+    for _ in range(MOST_TRIES):
+        with transaction.atomic(using=Saga.objects.db, savepoint=False):
+            if saga.pk in store([saga], cls):
+                wake_on_commit(Saga.objects.db)
+                return saga
+        if (existing := _existing(saga, if_live, idempotency_key)) is not None:
+            return existing
+    raise _unstartable(saga)
 
 
 def start_many(
@@ -69,13 +75,17 @@ def start_many(
     if not sagas:
         return []
     with transaction.atomic(using=Saga.objects.db):
-        stored = store(sagas, cls)
-        for saga in sagas:
-            if saga.pk not in stored:
+        missing = sagas
+        for _ in range(MOST_TRIES):
+            stored = store(missing, cls)
+            missing = [saga for saga in missing if saga.pk not in stored]
+            for saga in missing:
                 # Where the batch holds twins, the first is stored and is the live saga here.
                 _existing(saga, RAISE, None)
-        wake_on_commit(Saga.objects.db)
-    return sagas
+            if not missing:
+                wake_on_commit(Saga.objects.db)
+                return sagas
+        raise _unstartable(missing[0])
 
 
 def validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dict[str, Any]:
@@ -149,8 +159,11 @@ def _business_key(definition: type[SagaDefinition], input: Mapping[str, Any], ke
         raise InputRefused(f"{definition.name} was not started: {error}.", {"key": [str(error)]}) from error
 
 
-def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga:
-    """Return the stored saga that stands in for the new one, or raise why it may not."""
+def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga | None:
+    """Return the stored saga that stands in for the new one, or raise why it may not.
+
+    None: the live saga that held the key has ended since, and the new one can be stored after all.
+    """
     if idempotency_key and (same := Saga.objects.filter(pk=saga.pk).first()):
         if (same.key, canonical(same.input)) != (saga.key, canonical(saga.input)):
             raise IdempotencyKeyReused(
@@ -158,13 +171,21 @@ def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga:
                 "Use a new key for a new request."
             )
         return same
-    live = Saga.objects.get(definition=saga.definition, key=saga.key, status__in=LIVE)
-    if if_live is RETURN:
+    live = Saga.objects.filter(definition=saga.definition, key=saga.key, status__in=LIVE).first()
+    if live is None or if_live is RETURN:
         return live
     raise DuplicateKey(
         f"{saga.definition} was not started: saga {live.pk} holds the key {saga.key!r} and is {live.status}. "
         "Wait until it has ended, or start with if_live=RETURN to be given it.",
         live,
+    )
+
+
+def _unstartable(saga: Saga) -> DuplicateKey:
+    return DuplicateKey(
+        f"{saga.definition} was not started: sagas with the key {saga.key!r} came and went meanwhile. "
+        "Try again.",
+        saga,
     )
 
 

@@ -156,4 +156,4 @@ def test_sagas_that_are_gone_are_not_waited_for(open_shop, worker):
     placed = run.place(plan_orders(2, 1), by=shop.operator())
     Saga.objects.all().delete()
 
-    run.watch(placed, look_up=worker)
+    run.watch(placed, look_up=worker, patience=timedelta(seconds=5))

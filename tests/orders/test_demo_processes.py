@@ -115,7 +115,7 @@ def test_a_process_that_ends_by_itself_is_noticed():
         stage._processes.append(command)
         _wait_for(lambda: command.ended)
 
-        with pytest.raises(EndedByItself, match="^shell ended by itself"):
+        with pytest.raises(EndedByItself, match=r"^shell ended by itself"):
             stage.look_up()
 
 
