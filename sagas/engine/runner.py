@@ -215,6 +215,7 @@ class Runner:
             queue=queue_name(),
             slots=self._slots.total,
         )
+        self._ring(more=False)
         clear_past_wakes(Saga.objects.db)
 
     def _leave(self) -> None:

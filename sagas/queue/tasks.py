@@ -36,12 +36,19 @@ def runners_allowed() -> int:
 
 
 def _runners_at_work() -> int:
-    return Worker.objects.filter(
-        host=socket.gethostname(),
-        group=os.getpgrp(),
-        queue=queue_name(),
-        beat_at__gt=DatabaseTime() - DEAD_AFTER,
-    ).count()
+    """Count this cluster's runners; a worker that was killed a moment ago left its row, and does not count."""
+    ours = Worker.objects.filter(host=socket.gethostname(), group=os.getpgrp(), queue=queue_name())
+    ours.filter(beat_at__lt=DatabaseTime() - DEAD_AFTER).delete()
+    return sum(_is_alive(pid) for pid in ours.values_list("pid", flat=True))
+
+
+def _is_alive(pid: int) -> bool:
+    if pid == os.getpid():
+        return False  # This process is free, or it would not have been given the task.
+    try:
+        return os.getpgid(pid) == os.getpgrp()
+    except ProcessLookupError:
+        return False
 
 
 def _recycle_process() -> None:

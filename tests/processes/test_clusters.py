@@ -52,6 +52,26 @@ def test_a_saga_goes_on_when_the_worker_of_its_step_is_killed(
     assert saga.history.filter(kind=HistoryKind.TAKE_OVER).count() == 1
 
 
+def test_a_cluster_whose_workers_are_killed_one_after_the_other_goes_on(
+    world: Ledger, clusters: Clusters, eventually: Eventually
+) -> None:
+    clusters(1)
+    saga = start(Trip, {"number": 1, "seconds": 20, "waits": 3})
+    for killed in range(3):
+        eventually(lambda n=killed: len(world.calls(what="hotel")) > n, within=20, what="the hotel is called")
+        os.kill(world.calls(what="hotel")[-1].pid, signal.SIGKILL)
+
+    eventually(all_ended, within=LEASE_SECONDS + 5, what="the saga ends after its third worker was killed")
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+    assert Counter(effect.partition(".")[0] for effect in world.effects()) == {
+        "flight": 1,
+        "hotel": 1,
+        "car": 1,
+    }
+    assert len({call.key for call in world.calls(what="hotel")}) == 1
+
+
 def test_three_clusters_have_each_effect_once(
     world: Ledger, clusters: Clusters, eventually: Eventually
 ) -> None:

@@ -16,6 +16,9 @@ from tests.world.ledger import Ledger
 class TripInput(serializers.Serializer[Any]):
     number = serializers.IntegerField()
     seconds = serializers.FloatField(default=0)
+    """How long the hotel keeps its callers waiting,"""
+    waits = serializers.IntegerField(default=1)
+    """and how many of them."""
 
 
 def book_flight(ctx: StepContext) -> dict[str, Any]:
@@ -30,7 +33,9 @@ def cancel_flight(ctx: StepContext) -> None:
 
 def book_hotel(ctx: StepContext) -> dict[str, Any]:
     """Takes effect, and then keeps the caller waiting: whoever dies meanwhile does not know what it did."""
-    if Ledger.of_environment().call("hotel", ctx.saga_id, ctx.idempotency_key):
+    ledger = Ledger.of_environment()
+    ledger.call("hotel", ctx.saga_id, ctx.idempotency_key)
+    if len(ledger.calls(what="hotel", saga=str(ctx.saga_id))) <= ctx.input["waits"]:
         time.sleep(ctx.input["seconds"])
     return {"hotel": ctx.results["book_flight"]["flight"]}
 
