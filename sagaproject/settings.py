@@ -139,8 +139,6 @@ SQLITE: Final[dict[str, Any]] = {
         "timeout": 20,
         "init_command": "PRAGMA journal_mode=WAL; PRAGMA synchronous=NORMAL",
     },
-    # A file, since the workers of a test are processes of their own and cannot see another's memory.
-    "TEST": {"NAME": BASE_DIR / "test.sqlite3"},
 }
 
 POSTGRESQL: Final[dict[str, Any]] = {
@@ -162,7 +160,7 @@ POSTGRESQL: Final[dict[str, Any]] = {
 
 def _database(url: str | None) -> dict[str, Any]:
     if url is None:
-        return SQLITE | {"ENGINE": "django.db.backends.sqlite3", "NAME": BASE_DIR / "db.sqlite3"}
+        return SQLITE | _sqlite_file(BASE_DIR / "db.sqlite3")
     defaults = {
         "django.db.backends.sqlite3": SQLITE,
         "django.db.backends.postgresql": POSTGRESQL,
@@ -183,7 +181,18 @@ def _database(url: str | None) -> dict[str, Any]:
     options = given.pop("OPTIONS", {})
     if "host" in options:  # So the folder of a Unix socket is written in an address: `?host=/folder`.
         given["HOST"] = options.pop("host")
+    if defaults is SQLITE and given["NAME"] != ":memory:":
+        given |= _sqlite_file(Path(given["NAME"]))
     return defaults | given | {"OPTIONS": defaults["OPTIONS"] | options}
+
+
+def _sqlite_file(path: Path) -> dict[str, Any]:
+    # Tests too have a file, since their workers are processes of their own and cannot see another's memory.
+    return {
+        "ENGINE": "django.db.backends.sqlite3",
+        "NAME": path,
+        "TEST": {"NAME": path.with_name(f"test.{path.name}")},
+    }
 
 
 DATABASES = {

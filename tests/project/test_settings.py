@@ -55,7 +55,7 @@ class TestWithoutEnvironment:
 
         assert database["ENGINE"] == "django.db.backends.sqlite3"
         assert database["NAME"] == str(ROOT / "db.sqlite3")
-        assert database["TEST"]["NAME"] == str(ROOT / "test.sqlite3")
+        assert database["TEST"]["NAME"] == str(ROOT / "test.db.sqlite3")
         assert database["CONN_MAX_AGE"] is None
         assert database["OPTIONS"]["transaction_mode"] == "IMMEDIATE"
         assert database["OPTIONS"]["timeout"] == 20
