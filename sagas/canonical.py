@@ -17,6 +17,7 @@ from sagas.exceptions import NotStorable
 MAX_BYTES = 256 * 1024
 MAX_DEPTH = 64
 MAX_INTEGER = 2**63
+MAX_FLOAT = 2.0**53
 MAX_ERROR_CHARACTERS = 2000
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
@@ -25,8 +26,9 @@ _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 def gate(value: Any, what: str) -> Any:
     """Return `value`, or raise `NotStorable` naming `what` and the path of the offence.
 
-    Allowed are ``None``, ``bool``, ``int`` within 64 bits, finite ``float``, ``str`` without NUL and lone
-    surrogates, ``list`` and ``dict`` with ``str`` keys, at most 64 levels deep and 256 KiB as compact UTF-8.
+    Allowed are ``None``, ``bool``, ``int`` within 64 bits, ``float`` within 53 bits, ``str`` without NUL
+    and lone surrogates, ``list`` and ``dict`` with ``str`` keys, at most 64 levels deep and 256 KiB as
+    compact UTF-8.
     """
     _check(value, what, "", MAX_DEPTH)
     size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
@@ -61,6 +63,10 @@ def _check(value: Any, what: str, path: str, levels: int) -> None:
     elif kind is float:
         if not math.isfinite(value):
             raise _refusal(what, path, f"{value}", "JSON has no such number; pass null or a string.")
+        if abs(value) >= MAX_FLOAT:
+            raise _refusal(
+                what, path, "a float beyond 53 bits, which may not read back equal", "Pass a string."
+            )
     elif kind is dict or kind is list:
         if levels == 0:
             raise _refusal(what, path, f"a value more than {MAX_DEPTH} levels deep", "Flatten it.")

@@ -15,20 +15,16 @@ from uuid import UUID
 from django.db.models import Q
 
 from sagas.clock import DatabaseTime
-from sagas.conf import saga_settings
 from sagas.definitions import registry
 from sagas.engine.attempts import Attempt, Held
 from sagas.engine.bell import ring
 from sagas.engine.locked import Locked, lock, write
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
+from sagas.engine.takeover import company, lose
 from sagas.engine.transactions import durably
-from sagas.engine.verdicts import Again, Doubt, Record, Verdict, judge_lost
-from sagas.models import HistoryKind, Saga, SagaStep
-from sagas.states import AT_WORK, Direction, StepStatus, WaitsFor
-
-SHRINK = 4
-"""Sagas that were in hand when a worker died are claimed apart, in batches smaller by this factor a crash."""
+from sagas.models import HistoryKind, Saga
+from sagas.states import AT_WORK
 
 
 @dataclass
@@ -77,19 +73,6 @@ def known() -> Q:
     return query
 
 
-def batch_size(crashes: int, *, limit: int) -> int:
-    """Return how many sagas whose step was lost this often may be in one hand."""
-    return max(1, limit // int(SHRINK ** min(crashes, 16)))
-
-
-def lone_crashes(crashes: int, *, limit: int) -> int:
-    """Return how many of a step's crashes happened while its saga was alone in a hand."""
-    together = 0
-    while batch_size(together, limit=limit) > 1:
-        together += 1
-    return max(0, crashes - together)
-
-
 def _claim(
     worker: UUID,
     slots: Reservation,
@@ -105,7 +88,7 @@ def _claim(
     if only is not None:
         due = due.filter(pk__in=only)
     found = lock(due.order_by("due_at")[:limit], payload=True)
-    batch, apart = _company(found, alone=alone)
+    batch, apart = company(found, alone=alone)
     claimed = Claimed(full=len(found) >= limit, apart=apart)
     taken = []
     for locked in batch:
@@ -121,34 +104,13 @@ def _claim(
     return claimed
 
 
-def _company(found: list[Locked], *, alone: bool) -> tuple[list[Locked], bool]:
-    """Choose which sagas may share a hand, so that one that kills its worker does not take others along."""
-    crashes = {locked.saga.pk: _crashes(locked) for locked in found}
-    worst = max(crashes.values(), default=0)
-    if worst == 0:
-        return found, False
-    if not alone:
-        return [locked for locked in found if not crashes[locked.saga.pk]], True
-    size = batch_size(worst, limit=saga_settings().batch)
-    return [locked for locked in found if crashes[locked.saga.pk] == worst][:size], True
-
-
-def _crashes(locked: Locked) -> int:
-    """Return how often the steps now at work were lost, this time included."""
-    lost = 0
-    for step in locked.steps.values():
-        if step.status in (StepStatus.RUNNING, StepStatus.WAITING, StepStatus.COMPENSATING):
-            lost = max(lost, step.crash_count(step.direction) + step.in_flight)
-    return lost
-
-
 def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, began: float) -> list[Attempt]:
     saga = locked.saga
     if saga.held_by is not None:
         locked.record(kind=HistoryKind.TAKE_OVER, data={"from": str(saga.held_by), "fence": saga.fence})
         for name, step in locked.steps.items():
             if step.in_flight:
-                _lose(locked, locked.step(name), lease)
+                lose(locked, locked.step(name), lease)
     saga.fence += 1
     saga.held_by = worker
     held = Held(
@@ -161,61 +123,6 @@ def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, be
         lease_ends=began + lease.total_seconds(),
     )
     return advance(locked, held, slots, lease=lease)
-
-
-def _lose(locked: Locked, step: SagaStep, lease: timedelta) -> None:
-    """Count the attempt in flight as lost with its worker, and say what follows."""
-    direction = step.direction
-    crashes = step.crash_count(direction) + 1
-    step.error_class = "WorkerLost"
-    step.error = f"The worker died during {step.name}, attempt {step.attempt_number(direction)}."
-    locked.saga.note_error(step.error_class, step.error, step=step.name)
-    declared = locked.outline.steps.get(step.name)
-    verdict: Verdict = Again(timedelta(0), in_doubt=True)  # Of a step the code no longer has; the saga halts.
-    if declared is not None:
-        verdict = judge_lost(
-            declared,
-            direction,
-            Record(
-                spent=step.spent(direction),
-                since_round=locked.now - (step.round_at or locked.now),
-                since_sent=locked.now - (step.first_sent_at(direction) or locked.now),
-                in_doubt=True,
-                turning_back=locked.direction is Direction.BACK,
-            ),
-            lone_crashes=lone_crashes(crashes, limit=saga_settings().batch),
-            limit=saga_settings().crash_limit,
-        )
-    if direction is Direction.FORWARD:
-        step.crashes = crashes
-        # It was sent within its lease, if at all: nothing goes out after that.
-        inflight = declared.max_inflight if declared else timedelta(0)
-        step.inflight_until = (step.sent_at or locked.now) + lease + inflight
-        _lose_action(locked, step, verdict)
-    else:
-        step.undo_crashes = crashes
-        _lose_compensation(locked, step, verdict)
-
-
-def _lose_action(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
-    match verdict:
-        case Again(attention=attention):
-            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=True)
-            locked.saga.attention = attention or locked.saga.attention
-        case Doubt(attention):
-            step.doubt(now=locked.now)
-            locked.saga.attention = attention or locked.saga.attention
-        case _:
-            step.fail(now=locked.now)
-
-
-def _lose_compensation(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
-    match verdict:
-        case Again(attention=attention):
-            step.due_at = locked.now
-            locked.saga.attention = attention or locked.saga.attention
-        case _:
-            step.undo_failed(now=locked.now)
 
 
 def _is_ours(worker: UUID, claimed: Claimed) -> bool:

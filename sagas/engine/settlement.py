@@ -9,10 +9,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from datetime import datetime, timedelta
+from datetime import timedelta
 from functools import partial
 from time import monotonic
-from typing import Any, TypeAlias
+from typing import TypeAlias
 from uuid import UUID
 
 from django.db import DatabaseError
@@ -20,12 +20,11 @@ from django.db import DatabaseError
 from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.bell import ring
 from sagas.engine.locked import Locked, lock, write
+from sagas.engine.outcomes import apply, fits, keep_as_evidence, refuse
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.transactions import durably, is_transient
-from sagas.engine.verdicts import Again, Complete, Doubt, Fail, GiveBack, Record, Verdict, judge
-from sagas.models import HistoryKind, Saga, SagaStep
-from sagas.states import Attention, Direction, Outcome, WaitsFor
+from sagas.models import Saga, SagaStep
 
 log = logging.getLogger("sagas.engine")
 
@@ -77,10 +76,10 @@ class Settling:
             held = None
             for settled in group[locked.saga.pk]:
                 ours = self._is_ours(locked, settled.attempt)
-                if ours and _fits(locked, settled.attempt):
-                    _apply(locked, settled)
+                if ours and fits(locked, settled.attempt):
+                    apply(locked, settled)
                 else:
-                    _keep_as_evidence(locked, settled)
+                    keep_as_evidence(locked, settled)
                 held = settled.attempt.held if ours else held
             if held is not None:
                 result.attempts += advance(locked, held, reservation, lease=self.lease, begin=self.begin)
@@ -100,8 +99,8 @@ class Settling:
         for locked in lock(Saga.objects.select_for_update().filter(pk=saga_id)):
             ours = [settled for settled in outcomes if self._is_ours(locked, settled.attempt)]
             for settled in ours:
-                if _fits(locked, settled.attempt):
-                    _refuse(locked, settled, type(error).__name__)
+                if fits(locked, settled.attempt):
+                    refuse(locked, settled, type(error).__name__)
             if ours:
                 held = ours[0].attempt.held
                 advance(locked, held, Reservation(self.slots), lease=self.lease, begin=False)
@@ -125,139 +124,6 @@ def settle(
     for settled in outcomes:
         group.setdefault(settled.attempt.held.id, []).append(settled)
     return Settling(worker, slots, lease, begin).settle(group)
-
-
-def _fits(locked: Locked, attempt: Attempt) -> bool:
-    step = locked.steps.get(attempt.step.name)
-    return (
-        step is not None
-        and step.in_flight
-        and step.direction is attempt.direction
-        and step.attempt_number(attempt.direction) == attempt.number
-    )
-
-
-def _apply(locked: Locked, settled: Settled) -> None:
-    attempt = settled.attempt
-    step = locked.step(attempt.step.name)
-    if settled.outcome not in (Outcome.DONE, Outcome.UNSENT):
-        _note_failure(locked, step, settled)
-    verdict = judge(
-        attempt.step,
-        attempt.direction,
-        settled.outcome,
-        Record(
-            spent=step.spent(attempt.direction),
-            since_round=locked.now - (step.round_at or locked.now),
-            since_sent=locked.now - (step.first_sent_at(attempt.direction) or locked.now),
-            in_doubt=step.in_doubt and attempt.direction is Direction.FORWARD,
-            turning_back=locked.direction is Direction.BACK,
-        ),
-        delay=settled.delay,
-        on_exhausted=locked.definition.on_exhausted,
-    )
-    if attempt.direction is Direction.FORWARD:
-        _apply_forward(locked, step, verdict, settled)
-    else:
-        _apply_back(locked, step, verdict)
-
-
-def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Settled) -> None:
-    match verdict:
-        case Complete():
-            step.complete(now=locked.now)
-            step.result = settled.attempt.held.results[step.name] = settled.result or {}
-            if locked.direction is Direction.FORWARD and not locked.saga.attention:
-                locked.saga.clear_error()
-        case Again(delay, in_doubt):
-            step.park(WaitsFor.RETRY, due_at=locked.now + delay, in_doubt=in_doubt)
-        case Doubt(attention):
-            step.doubt(now=locked.now)
-            locked.saga.attention = attention or locked.saga.attention
-        case Fail(attention):
-            step.fail(now=locked.now)
-            locked.saga.attention = attention or locked.saga.attention
-        case GiveBack():
-            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=False)
-            step.attempts -= 1
-
-
-def _apply_back(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
-    match verdict:
-        case Complete():
-            step.undone(now=locked.now)
-        case Again(delay):
-            step.due_at = locked.now + delay
-        case GiveBack():
-            step.due_at = locked.now
-            step.undo_attempts -= 1
-        case _:
-            step.undo_failed(now=locked.now)
-
-
-def _note_failure(locked: Locked, step: SagaStep, settled: Settled) -> None:
-    attempt = settled.attempt
-    step.error_class, step.error = settled.error_class, settled.error
-    locked.saga.note_error(settled.error_class, settled.error, step=step.name)
-    if settled.outcome is Outcome.UNKNOWN and attempt.direction is Direction.FORWARD:
-        step.inflight_until = _inflight_until(settled, locked.now) or step.inflight_until
-    locked.record(
-        kind=HistoryKind.ATTEMPT,
-        step=step.name,
-        direction=attempt.direction.value,
-        attempt=attempt.number,
-        data={"outcome": settled.outcome.value, "class": settled.error_class, "error": settled.error},
-    )
-
-
-def _inflight_until(settled: Settled, now: datetime) -> datetime | None:
-    """Return until when the call may still take effect; None if it has surely ended."""
-    if settled.ended and settled.attempt.step.participant is None:
-        return None  # It touched this database only, and its function has returned.
-    return now - timedelta(seconds=monotonic() - settled.sent) + settled.attempt.step.max_inflight
-
-
-def _keep_as_evidence(locked: Locked, settled: Settled) -> None:
-    """Record a result that counts no more; a late effect of something undone needs a person."""
-    attempt = settled.attempt
-    if settled.outcome is Outcome.UNSENT:
-        return
-    step = locked.steps.get(attempt.step.name)
-    forward = attempt.direction is Direction.FORWARD
-    data: dict[str, Any] = {
-        "outcome": settled.outcome.value,
-        "class": settled.error_class,
-        "error": settled.error,
-    }
-    if settled.outcome is Outcome.DONE:
-        data["result"] = settled.result
-        if forward and step is not None and step.direction is Direction.BACK:
-            locked.saga.attention = data["attention"] = Attention.LATE_EFFECT.value
-            locked.saga.note_error(
-                "LateEffect", f"{attempt.label} took effect after it was undone.", step=attempt.step.name
-            )
-    locked.record(
-        kind=HistoryKind.EVIDENCE,
-        step=attempt.step.name,
-        direction=attempt.direction.value,
-        attempt=attempt.number,
-        data=data,
-    )
-
-
-def _refuse(locked: Locked, settled: Settled, why: str) -> None:
-    step = locked.step(settled.attempt.step.name)
-    step.error_class = why
-    step.error = (
-        f"{settled.attempt.label} came to {settled.outcome.value}, but the database refused to store it."
-    )
-    locked.saga.note_error(why, step.error, step=step.name)
-    locked.saga.attention = Attention.UNKNOWN_OUTCOME
-    if settled.attempt.direction is Direction.FORWARD:
-        step.inflight_until = _inflight_until(settled, locked.now)
-        step.doubt(now=locked.now)
-    else:
-        step.undo_failed(now=locked.now)
 
 
 def _written(step: SagaStep) -> tuple[str, str, int, int]:

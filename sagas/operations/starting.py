@@ -13,7 +13,7 @@ from sagas.canonical import canonical, gate
 from sagas.definitions import SagaDefinition, registry
 from sagas.definitions.checks import definition_problems
 from sagas.engine.births import new_saga, store
-from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused
+from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused, NotStorable
 from sagas.keys import MAX_KEY, render_key, saga_id_for
 from sagas.models import Saga
 from sagas.operations.actors import Actor, By
@@ -89,7 +89,16 @@ def start_many(
 
 
 def validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the input as it is stored: JSON primitives only. Raises `InputRefused`."""
+    """Return the input as it is stored: JSON primitives only. Raises `InputRefused` and `NotStorable`."""
+    try:
+        return _validated(definition, input)
+    except RecursionError:
+        raise NotStorable(
+            f"The input of {definition.name} cannot be stored: it is nested too deeply. Flatten it."
+        ) from None
+
+
+def _validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dict[str, Any]:
     assert definition.input is not None
     serializer = definition.input(data=input)
     known = set(serializer.fields)

@@ -36,7 +36,7 @@ def runners_allowed() -> int:
 
 
 def _runners_at_work() -> int:
-    """Count this cluster's runners; a worker that was killed a moment ago left its row, and does not count."""
+    """Count this cluster's runners; a worker killed a moment ago left its row, and does not count."""
     ours = Worker.objects.filter(host=socket.gethostname(), group=os.getpgrp(), queue=queue_name())
     ours.filter(beat_at__lt=DatabaseTime() - DEAD_AFTER).delete()
     return sum(_is_alive(pid) for pid in ours.values_list("pid", flat=True))
