@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Mapping
 from typing import Any
 
 from rest_framework import mixins, serializers, status, viewsets
@@ -17,6 +16,8 @@ from orders.exceptions import OrderRefused
 from orders.models import Order, OrderLine
 from orders.services import MOST_OF_ONE_PRODUCT, place_order
 from orders.trouble import Trouble
+from sagas.api.problems import ProblemViews
+from sagas.api.serializers import RowSerializer, StrictSerializer
 
 
 class OrderPermissions(DjangoModelPermissions):
@@ -29,22 +30,6 @@ class OrderPermissions(DjangoModelPermissions):
     }
 
 
-class StrictSerializer(serializers.Serializer[Any]):
-    """Refuses fields it does not know: a misspelt one would else be passed over in silence."""
-
-    def to_internal_value(self, data: Any) -> Any:
-        if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
-            raise serializers.ValidationError(
-                {
-                    str(name): serializers.ErrorDetail(
-                        f"There is no such field. The fields are {', '.join(self.fields)}.", code="unknown"
-                    )
-                    for name in unknown
-                }
-            )
-        return super().to_internal_value(data)
-
-
 class NewLineSerializer(StrictSerializer):
     """A line to be ordered."""
 
@@ -55,7 +40,7 @@ class NewLineSerializer(StrictSerializer):
 class NewOrderSerializer(StrictSerializer):
     """An order to be placed."""
 
-    email = serializers.EmailField()
+    email = serializers.EmailField(max_length=254)
     lines = NewLineSerializer(many=True, allow_empty=False)
     trouble = serializers.ChoiceField(choices=Trouble.choices, default=Trouble.NONE)
 
@@ -69,7 +54,7 @@ class NewOrderSerializer(StrictSerializer):
         return {line["sku"]: line["quantity"] for line in lines}
 
 
-class LineSerializer(serializers.ModelSerializer[OrderLine]):
+class LineSerializer(RowSerializer):
     """A line as it was ordered."""
 
     sku = serializers.SlugField(source="product.sku", read_only=True)
@@ -79,7 +64,7 @@ class LineSerializer(serializers.ModelSerializer[OrderLine]):
         fields = ("sku", "quantity", "price")
 
 
-class OrderSerializer(serializers.ModelSerializer[Order]):
+class OrderSerializer(RowSerializer):
     """An order and the links to what moves it."""
 
     url = serializers.HyperlinkedIdentityField(view_name="order-detail")
@@ -104,7 +89,9 @@ class OrderPagination(CursorPagination):
     page_size = 50
 
 
-class OrderViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Order]):
+class OrderViewSet(
+    ProblemViews, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Order]
+):
     """Place an order, and follow it."""
 
     queryset = Order.objects.prefetch_related("lines__product")
@@ -126,4 +113,5 @@ class OrderViewSet(mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.Ge
                 {"lines": [serializers.ErrorDetail(str(refusal), code=refusal.code)]}
             ) from refusal
         body = self.get_serializer(order).data
-        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": body["url"]})
+        # A plain string: WSGI servers refuse a subclass, as the link in the body is.
+        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": str(body["url"])})

@@ -21,6 +21,12 @@ class WrongQuantity(OrderRefused):
     code = "wrong_quantity"
 
 
+class WrongAddress(OrderRefused):
+    """What was given as the customer's e-mail address is none."""
+
+    code = "wrong_address"
+
+
 class UnknownProduct(OrderRefused):
     """A line names a product that the shop does not sell."""
 

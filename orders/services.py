@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from decimal import Decimal
 from uuid import UUID
 
+from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 
@@ -15,6 +16,7 @@ from orders.exceptions import (
     NotReturnable,
     TooMuch,
     UnknownProduct,
+    WrongAddress,
     WrongQuantity,
 )
 from orders.inputs import PlaceOrderInput
@@ -42,6 +44,7 @@ def place_order(
     Both are written in one transaction, the caller's if there is one: no order is without a saga, and no saga
     without an order.
     """
+    _check_address(email)
     products = _products(quantities)
     order = Order(email=email, trouble=trouble)
     lines = [
@@ -86,6 +89,13 @@ def return_order(order_id: UUID, *, by: By = None) -> Order:
         raise NotReturnable(f"Order {order.number} is being returned already.") from running
     order.save(update_fields=["return_saga_id"])
     return order
+
+
+def _check_address(email: str) -> None:
+    try:
+        Order._meta.get_field("email").clean(email, None)
+    except ValidationError as error:
+        raise WrongAddress(f"{email!r} is no e-mail address. {' '.join(error.messages)}") from error
 
 
 def _products(quantities: Mapping[str, int]) -> dict[str, Product]:

@@ -25,20 +25,23 @@ def idempotent(
     ``IDEMPOTENCY_TTL``). Raises `NotStorable` if it is not.
     """
     with transaction.atomic(using=IdempotencyRecord.objects.db):
-        record, created = meet(key, scope=scope, ttl=ttl)
+        record, created = meet(key, scope=scope, ttl=ttl or saga_settings().idempotency_ttl)
         if created:
             record.result = gate(fn(), f"The result kept under {key}")
             record.save(update_fields=["result"])
         return record.result
 
 
-def meet(key: str | UUID, *, scope: str, ttl: timedelta | None = None) -> tuple[IdempotencyRecord, bool]:
-    """Return the locked record of a key, and whether it was made now. An expired one is made anew."""
+def meet(key: str | UUID, *, scope: str, ttl: timedelta | None) -> tuple[IdempotencyRecord, bool]:
+    """Return the locked record of a key, and whether it was made now. An expired one is made anew.
+
+    Without `ttl` the record is kept for good.
+    """
     now = database_now(IdempotencyRecord.objects.db)
-    expires_at = now + (ttl or saga_settings().idempotency_ttl)
+    expires_at = now + ttl if ttl else None
     records = IdempotencyRecord.objects.select_for_update()
     record, created = records.get_or_create(scope=scope, key=str(key), defaults={"expires_at": expires_at})
-    if not created and record.expires_at <= now:
+    if not created and record.expires_at is not None and record.expires_at <= now:
         record.result, record.undone_at, record.expires_at = None, None, expires_at
         record.save(update_fields=["result", "undone_at", "expires_at"])
         created = True

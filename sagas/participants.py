@@ -30,7 +30,7 @@ def effect_once(key: str | UUID, effect: Callable[[], dict[str, Any]]) -> dict[s
     the effect was undone, also if the undo came first.
     """
     with transaction.atomic(using=IdempotencyRecord.objects.db):
-        record, created = meet(key, scope=SCOPE)
+        record, created = meet(key, scope=SCOPE, ttl=None)
         if record.undone_at is not None:
             raise PermanentFailure(
                 f"What was asked for under {key} has been undone, so it is not done any more."
@@ -48,7 +48,7 @@ def undo_once(key: str | UUID, undo: Callable[[dict[str, Any]], None]) -> bool:
     none a tombstone is left, and a repeat does nothing.
     """
     with transaction.atomic(using=IdempotencyRecord.objects.db):
-        record, created = meet(key, scope=SCOPE)
+        record, created = meet(key, scope=SCOPE, ttl=None)
         if record.undone_at is not None:
             return False
         record.undone_at = database_now(IdempotencyRecord.objects.db)

@@ -7,6 +7,7 @@ from decimal import Decimal
 
 from django.contrib.auth import get_user_model
 from django.contrib.auth.models import User
+from rest_framework.authtoken.models import Token
 
 from orders.models import Product
 from orders.participants import inventory
@@ -49,3 +50,9 @@ def operator() -> User:
     """Return the one who may do everything, as demo / demo. The password is no secret: for DEBUG only."""
     users = get_user_model().objects
     return users.filter(username=OPERATOR).first() or users.create_superuser(OPERATOR, password=PASSWORD)
+
+
+def api_token() -> str:
+    """Return the operator's key to the REST API."""
+    token, _new = Token.objects.get_or_create(user=operator())
+    return str(token.key)

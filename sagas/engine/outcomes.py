@@ -60,7 +60,7 @@ def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Se
         case Complete():
             step.complete(now=locked.now)
             step.result = settled.attempt.held.results[step.name] = settled.result or {}
-            if locked.direction is Direction.FORWARD and not locked.saga.attention:
+            if not any(other.error_class for other in locked.steps.values()):
                 locked.saga.clear_error()
         case Again(delay, in_doubt):
             step.park(WaitsFor.RETRY, due_at=locked.now + delay, in_doubt=in_doubt)

@@ -14,7 +14,8 @@ class IdempotencyRecord(models.Model):
     result = models.JSONField(_("result"), null=True, blank=True)
     undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=Now())
-    expires_at = models.DateTimeField(_("expires"), db_index=True)
+    expires_at = models.DateTimeField(_("expires"), null=True, blank=True, db_index=True)
+    """None: never. An effect's record is what its undo goes by, however late that comes."""
 
     class Meta:
         verbose_name = _("idempotency record")

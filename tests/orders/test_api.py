@@ -31,6 +31,7 @@ def test_an_order_is_placed_and_its_saga_started(client, shelf):
     order = Order.objects.get()
     assert response.status_code == 201
     assert response["Location"] == f"http://testserver{URL}{order.pk}/"
+    assert type(response["Location"]) is str  # WSGI servers take no subclass.
     assert response.json() == {
         "id": str(order.pk),
         "number": order.number,
@@ -77,26 +78,41 @@ def test_a_list_of_orders_costs_the_same_number_of_queries_whatever_its_length(
 
 
 @pytest.mark.parametrize(
-    ("body", "field"),
+    ("body", "pointer"),
     [
-        ({"lines": ORDER["lines"]}, "email"),
-        (ORDER | {"email": "nobody"}, "email"),
-        (ORDER | {"lines": []}, "lines"),
-        (ORDER | {"lines": [{"sku": "teapot", "quantity": 0}]}, "lines"),
-        (ORDER | {"lines": [{"sku": "teapot", "quantity": 1001}]}, "lines"),
-        (ORDER | {"lines": [{"sku": "spoon", "quantity": 1}]}, "lines"),
-        (ORDER | {"lines": [{"sku": "teapot", "quantity": 1, "colour": "red"}]}, "lines"),
-        (ORDER | {"lines": [*ORDER["lines"], *ORDER["lines"]]}, "lines"),
-        (ORDER | {"trouble": "earthquake"}, "trouble"),
-        (ORDER | {"colour": "red"}, "colour"),
+        ({"lines": ORDER["lines"]}, "/email"),
+        (ORDER | {"email": "nobody"}, "/email"),
+        (ORDER | {"email": f"{'x' * 60}@{'.'.join(['y' * 60] * 4)}.example"}, "/email"),
+        (ORDER | {"lines": []}, "/lines"),
+        (ORDER | {"lines": [{"sku": "teapot", "quantity": 0}]}, "/lines/0/quantity"),
+        (ORDER | {"lines": [{"sku": "teapot", "quantity": 1001}]}, "/lines/0/quantity"),
+        (ORDER | {"lines": [{"sku": "spoon", "quantity": 1}]}, "/lines"),
+        (ORDER | {"lines": [{"sku": "teapot", "quantity": 1, "colour": "red"}]}, "/lines/0/colour"),
+        (ORDER | {"lines": [*ORDER["lines"], *ORDER["lines"]]}, "/lines"),
+        (ORDER | {"trouble": "earthquake"}, "/trouble"),
+        (ORDER | {"colour": "red"}, "/colour"),
+        ([ORDER], ""),
     ],
 )
-def test_a_wrong_order_is_refused_by_the_field_that_is_wrong(client, shelf, body, field):
+def test_a_wrong_order_is_refused_by_the_field_that_is_wrong(client, shelf, body, pointer):
     response = client.post(URL, body)
 
     assert response.status_code == 400
-    assert field in str(response.json())
+    assert response["Content-Type"] == "application/problem+json"
+    assert [error["pointer"] for error in response.json()["errors"]] == [pointer]
     assert not Order.objects.exists()
+
+
+def test_what_the_shop_refuses_is_told_in_its_own_words(client, shelf):
+    response = client.post(URL, ORDER | {"lines": [{"sku": "spoon", "quantity": 1}]})
+
+    assert response.json()["errors"] == [
+        {
+            "pointer": "/lines",
+            "code": "unknown_product",
+            "detail": "The shop does not sell spoon. Choose from its products.",
+        }
+    ]
 
 
 def test_a_stranger_neither_orders_nor_looks(shelf, place):

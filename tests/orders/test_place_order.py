@@ -25,6 +25,7 @@ from orders.models import (
 from orders.services import place_order
 from orders.trouble import Trouble
 from sagas import PermanentFailure
+from sagas.operations.performing import perform
 from sagas.states import SagaStatus
 from sagas.testing import advance
 from tests.orders.conftest import saga_of, steps_of, stock
@@ -177,7 +178,20 @@ def test_the_way_back_waits_for_calls_that_may_still_be_under_way(shelf):
     assert GatewayCharge.objects.get().status == ChargeStatus.REFUNDED
 
 
-def test_a_saga_that_says_something_else_than_its_order_touches_nothing(shelf, come_to_rest, monkeypatch):
+@pytest.mark.django_db(transaction=True)  # Signals are sent after the commit.
+def test_an_order_whose_saga_is_turned_back_before_it_began_is_cancelled(shelf, operator, come_to_rest):
+    order = place_order("customer@example.com", {"cup": 1})
+
+    perform(saga_of(order).pk, "compensate", by=operator, reason="The customer rang up.")
+    come_to_rest()
+
+    order.refresh_from_db()
+    assert saga_of(order).status == SagaStatus.COMPENSATED
+    assert order.status == OrderStatus.CANCELLED
+    assert not list(differences())
+
+
+def test_a_saga_that_says_something_else_than_its_order_touches_nothing(shelf, come_to_rest):
     order = place_order("customer@example.com", {"cup": 1})
     type(order).objects.filter(pk=order.pk).update(total=Decimal("0.01"))
     come_to_rest()

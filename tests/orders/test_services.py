@@ -8,7 +8,7 @@ import pytest
 from django.db import IntegrityError, transaction
 
 from orders import services
-from orders.exceptions import NothingOrdered, TooMuch, UnknownProduct, WrongQuantity
+from orders.exceptions import NothingOrdered, TooMuch, UnknownProduct, WrongAddress, WrongQuantity
 from orders.models import Order, Product
 from orders.services import place_order
 from orders.trouble import Trouble
@@ -93,6 +93,12 @@ def test_trouble_is_kept_with_the_order(shelf):
 
     assert Order.objects.get(pk=order.pk).trouble == Trouble.CARD_DECLINED
     assert saga_of(order).input["trouble"] == "card_declined"
+
+
+@pytest.mark.parametrize("email", ["nobody", "", f"{'x' * 60}@{'.'.join(['y' * 60] * 4)}.example"])
+def test_an_order_of_nobody_who_can_be_written_to_is_refused(shelf, email):
+    with pytest.raises(WrongAddress, match="is no e-mail address"):
+        place_order(email, {"cup": 1})
 
 
 @pytest.mark.parametrize("change", [{"stock": 11}, {"stock": -1}])

@@ -14,6 +14,7 @@ from orders.demo import shop, web
 from orders.demo.run import Account, carry_out
 from orders.demo.stage import EndedByItself, Stage
 from orders.demo.workload import demand, plan_orders
+from orders.trouble import Trouble
 
 WELCOME = """
 The shop is open. Sign in as {user} with the password {password}.
@@ -22,8 +23,19 @@ The shop is open. Sign in as {user} with the password {password}.
   Orders   http://{host}:{port}/admin/orders/order/
   API      http://{host}:{port}/api/v1/orders/
 
+Place an order whose card will be declined:
+
+  curl http://{host}:{port}/api/v1/orders/ \\
+    -H 'Authorization: Token {token}' -H 'Content-Type: application/json' -d '{order}'
+
 Ctrl-C ends it.
 """
+
+ORDER = {
+    "email": "you@example.com",
+    "lines": [{"sku": "teapot", "quantity": 1}],
+    "trouble": Trouble.CARD_DECLINED,
+}
 
 
 class Command(BaseCommand):
@@ -77,7 +89,14 @@ class Command(BaseCommand):
         try:
             stage.start_web_server(port)
             self.stdout.write(
-                WELCOME.format(user=shop.OPERATOR, password=shop.PASSWORD, host=web.HOST, port=port)
+                WELCOME.format(
+                    user=shop.OPERATOR,
+                    password=shop.PASSWORD,
+                    token=shop.api_token(),
+                    order=json.dumps(ORDER),
+                    host=web.HOST,
+                    port=port,
+                )
             )
             if orders:
                 self.stdout.write(str(self._run(stage, orders, seed)))
