@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterable
-from functools import partial
+from collections.abc import Callable, Iterable
+from functools import partial, update_wrapper
 from uuid import UUID
 
 from django.db import transaction
@@ -29,10 +29,10 @@ def ring(batch: Iterable[Locked]) -> None:
             if entry.to_status == entry.from_status:
                 continue
             if ending := _ENDINGS.get(SagaStatus(entry.to_status)) if entry.to_status else None:
-                _after_commit(partial(_send, ending, locked.saga.pk))
+                _after_commit(_send, ending, locked.saga.pk)
         if locked.saga.attention and any(e.data.get("attention") for e in locked.entries):
             saga = locked.saga
-            _after_commit(partial(_alert, saga.pk, saga.attention, f"{saga} needs attention: {saga.error}"))
+            _after_commit(_alert, saga.pk, saga.attention, f"{saga} needs attention: {saga.error}")
 
 
 def log_alert(saga_id: UUID, attention: str, message: str) -> None:
@@ -40,7 +40,9 @@ def log_alert(saga_id: UUID, attention: str, message: str) -> None:
     log.error(message, extra={"saga_id": saga_id, "attention": attention})
 
 
-def _after_commit(callback: partial[None]) -> None:
+def _after_commit(function: Callable[..., None], *arguments: object) -> None:
+    # With a name, which Django wants to log when the function raises.
+    callback = update_wrapper(partial(function, *arguments), function)
     transaction.on_commit(callback, using=Saga.objects.db, robust=True)
 
 

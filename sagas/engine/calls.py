@@ -192,5 +192,5 @@ class Calls:
 def _text_of(error: BaseException) -> str:
     try:
         return clean_text(str(error))
-    except Exception:
+    except BaseException:
         return f"<{type(error).__name__} without a readable message>"

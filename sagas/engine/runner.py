@@ -129,7 +129,8 @@ class Runner:
                 elif not self._hand and (not may_claim or now - last_found > self._linger):
                     return
                 else:
-                    await self._pause(next_look - now if may_claim else PULSE.total_seconds())
+                    # Awake at once when a call comes back; and at the latest when it is time to look.
+                    await self._pause(max(next_look - now, self._config.poll.total_seconds()))
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the runner waits.", exc_info=True)
                 if now >= ends + self._config.lease.total_seconds():

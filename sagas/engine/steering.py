@@ -21,9 +21,15 @@ class SlotSource(Protocol):
     def reserve(self, step: Step, direction: Direction) -> bool: ...
 
 
-def drifted(locked: Locked) -> bool:
-    """Say whether the saga has a step that the code does not."""
-    return not locked.steps.keys() <= locked.definition.outline().steps.keys()
+def drifted(locked: Locked) -> list[str]:
+    """Return the steps that the saga has and the code does not, or that it is undoing and the code cannot."""
+    declared = locked.definition.outline().steps
+    return [
+        name
+        for name, step in locked.steps.items()
+        if name not in declared
+        or (step.status == StepStatus.COMPENSATING and declared[name].compensation is None)
+    ]
 
 
 def advance(
@@ -101,12 +107,11 @@ def _close(step: SagaStep, declared: Step, now: datetime) -> None:
 
 
 def _decide(locked: Locked) -> Decision:
-    if drifted(locked):
-        gone = sorted(locked.steps.keys() - locked.definition.outline().steps.keys())
+    if gone := drifted(locked):
         locked.saga.note_error(
             "DefinitionDrift",
-            f"{locked.saga} has the steps {', '.join(gone)}, which version {locked.definition.version} of "
-            f"{locked.saga.definition} no longer has. Deploy code that has them.",
+            f"{locked.saga} is in the middle of {', '.join(gone)}, which version {locked.definition.version} "
+            f"of {locked.saga.definition} no longer has, or no longer undoes. Deploy code that does.",
             step=gone[0],
         )
         in_flight = any(step.in_flight for step in locked.steps.values())
