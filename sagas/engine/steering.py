@@ -110,7 +110,7 @@ def _decide(locked: Locked) -> Decision:
     if gone := drifted(locked):
         locked.saga.note_error(
             "DefinitionDrift",
-            f"{locked.saga} is in the middle of {', '.join(gone)}, which version {locked.definition.version} "
+            f"{locked.saga} has the steps {', '.join(gone)}, which version {locked.definition.version} "
             f"of {locked.saga.definition} no longer has, or no longer undoes. Deploy code that does.",
             step=gone[0],
         )
