@@ -88,6 +88,8 @@ class RetryLater(StepSignal):
 
     def __init__(self, message: str = "", *, delay: timedelta | None = None) -> None:
         super().__init__(message)
+        if delay is not None and not isinstance(delay, timedelta):
+            raise TypeError(f"RetryLater takes its delay as a timedelta, not as {delay!r}.")
         self.delay = delay
 
 

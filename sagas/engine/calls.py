@@ -26,6 +26,8 @@ from sagas.telemetry import tracing
 
 log = logging.getLogger("sagas.engine")
 
+MAX_ERROR_CLASS = 200
+
 GRACE = timedelta(seconds=30)
 """Beyond an attempt's time-out its saga's lease is no longer renewed."""
 
@@ -76,7 +78,7 @@ def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool =
     return Settled(
         attempt=attempt,
         outcome=outcome,
-        error_class=type(error).__name__,
+        error_class=clean_text(type(error).__name__)[:MAX_ERROR_CLASS],
         error=_text_of(error),
         delay=delay,
         ended=ended,

@@ -17,7 +17,7 @@ from django.db.models import Q
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
 from sagas.engine.attempts import Attempt, Held
-from sagas.engine.bell import ring
+from sagas.engine.bell import News, announce, news_of
 from sagas.engine.locked import Locked, lock, write
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
@@ -38,6 +38,8 @@ class Claimed:
     """Some were left because no slot was free."""
     apart: bool = False
     """Sagas that lost their worker were taken, or are due: claim no others until the hand is empty."""
+    news: list[News] = field(default_factory=list)
+    """What the project is told of it."""
 
 
 def claim(
@@ -56,10 +58,12 @@ def claim(
     """
     began = monotonic()
     with Reservation(slots) as reservation:
-        return durably(
+        claimed = durably(
             lambda: _claim(worker, reservation.anew(), limit, lease, alone, only, began),
             happened=lambda claimed: _is_ours(worker, claimed),
         )
+    announce(claimed.news)
+    return claimed
 
 
 def known() -> Q:
@@ -100,7 +104,7 @@ def _claim(
         else:
             taken.append(locked)
     write(taken)
-    ring(taken)
+    claimed.news = news_of(taken)
     return claimed
 
 

@@ -142,9 +142,7 @@ def refuse(locked: Locked, settled: Settled, why: str) -> None:
     """Write that the outcome of the attempt in flight could not be stored, and have the saga halted."""
     step = locked.step(settled.attempt.step.name)
     step.error_class = why
-    step.error = (
-        f"{settled.attempt.label} came to {settled.outcome.value}, but the database refused to store it."
-    )
+    step.error = f"{settled.attempt.label} came to {settled.outcome.value}, but could not be stored."
     locked.saga.note_error(why, step.error, step=step.name)
     locked.saga.attention = Attention.UNKNOWN_OUTCOME
     if settled.attempt.direction is Direction.FORWARD:

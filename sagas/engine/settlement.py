@@ -15,10 +15,8 @@ from time import monotonic
 from typing import TypeAlias
 from uuid import UUID
 
-from django.db import DatabaseError
-
 from sagas.engine.attempts import Attempt, Settled
-from sagas.engine.bell import ring
+from sagas.engine.bell import News, announce, news_of
 from sagas.engine.locked import Locked, lock, write
 from sagas.engine.outcomes import apply, fits, keep_as_evidence, refuse
 from sagas.engine.slots import Reservation, Slots
@@ -29,6 +27,8 @@ from sagas.models import Saga, SagaStep
 log = logging.getLogger("sagas.engine")
 
 Group: TypeAlias = Mapping[UUID, Sequence[Settled]]
+Written: TypeAlias = tuple[str, str, bool, int, int]
+"""A step as written: name, status, in flight, attempts, undo attempts."""
 
 
 @dataclass
@@ -39,8 +39,10 @@ class Settlement:
     """The next calls, marked as sent."""
     let_go: set[UUID] = field(default_factory=set)
     """Sagas the runner no longer holds."""
-    written: dict[UUID, list[tuple[str, str, int, int]]] = field(default_factory=dict)
-    """Per saga the steps as written: name, status, attempts, undo attempts."""
+    written: dict[UUID, list[Written]] = field(default_factory=dict)
+    """Per saga the steps that changed."""
+    news: list[News] = field(default_factory=list)
+    """What the project is told of it."""
 
 
 @dataclass(frozen=True)
@@ -53,11 +55,11 @@ class Settling:
     begin: bool
 
     def settle(self, group: Group) -> Settlement:
-        """Settle the group in one transaction; if the database refuses it, in halves down to the offender."""
+        """Settle the group in one transaction; if that cannot be, in halves down to the offender."""
         try:
             with Reservation(self.slots) as reservation:
                 return durably(lambda: self._settle(group, reservation.anew()), happened=_is_written)
-        except DatabaseError as error:
+        except Exception as error:
             if is_transient(error):
                 raise
             if len(group) == 1:
@@ -66,7 +68,9 @@ class Settling:
             middle = len(sagas) // 2
             first = self.settle({pk: group[pk] for pk in sagas[:middle]})
             rest = self.settle({pk: group[pk] for pk in sagas[middle:]})
-            return Settlement(first.attempts + rest.attempts, first.let_go | rest.let_go)
+            return Settlement(
+                first.attempts + rest.attempts, first.let_go | rest.let_go, news=first.news + rest.news
+            )
 
     def _settle(self, group: Group, reservation: Reservation) -> Settlement:
         began = monotonic()
@@ -89,13 +93,14 @@ class Settling:
                 result.let_go.add(locked.saga.pk)
         result.let_go |= group.keys() - {locked.saga.pk for locked in batch}
         write([locked for locked in batch if locked.changed])
-        ring(batch)
+        result.news = news_of(batch)
         return result
 
-    def _halt_offender(self, group: Group, error: DatabaseError) -> Settlement:
-        """Halt a saga whose outcomes the database refuses; what they were is told in words it can store."""
+    def _halt_offender(self, group: Group, error: Exception) -> Settlement:
+        """Halt a saga whose outcomes cannot be stored; what they were is told in words that can."""
         [(saga_id, outcomes)] = group.items()
         log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
+        result = Settlement(let_go={saga_id})
         for locked in lock(Saga.objects.select_for_update().filter(pk=saga_id)):
             ours = [settled for settled in outcomes if self._is_ours(locked, settled.attempt)]
             for settled in ours:
@@ -105,8 +110,10 @@ class Settling:
                 held = ours[0].attempt.held
                 advance(locked, held, Reservation(self.slots), lease=self.lease, begin=False)
             write([locked])
-            ring([locked])
-        return Settlement(let_go={saga_id})
+            result.news = news_of([locked])
+            if locked.saga.held_by == self.worker:
+                result.let_go.clear()
+        return result
 
     def _is_ours(self, locked: Locked, attempt: Attempt) -> bool:
         return locked.saga.held_by == self.worker and locked.saga.fence == attempt.held.fence
@@ -117,17 +124,19 @@ def settle(
 ) -> Settlement:
     """Write the outcomes of attempts in one transaction and mark the next attempts of their sagas as sent.
 
-    Without `begin` nothing new is started. A saga whose outcomes the database refuses to store does not
+    Without `begin` nothing new is started. A saga whose outcomes cannot be stored does not
     hold up the others: it is halted, with its evidence.
     """
     group: dict[UUID, list[Settled]] = {}
     for settled in outcomes:
         group.setdefault(settled.attempt.held.id, []).append(settled)
-    return Settling(worker, slots, lease, begin).settle(group)
+    settlement = Settling(worker, slots, lease, begin).settle(group)
+    announce(settlement.news)
+    return settlement
 
 
-def _written(step: SagaStep) -> tuple[str, str, int, int]:
-    return step.name, step.status, step.attempts, step.undo_attempts
+def _written(step: SagaStep) -> Written:
+    return step.name, step.status, step.in_flight, step.attempts, step.undo_attempts
 
 
 def _is_written(settlement: Settlement) -> bool:
@@ -137,7 +146,7 @@ def _is_written(settlement: Settlement) -> bool:
     )
     if not sagas:
         return False
-    steps: dict[UUID, set[tuple[str, str, int, int]]] = {}
+    steps: dict[UUID, set[Written]] = {}
     for step in SagaStep.objects.filter(saga__in=settlement.written).defer("result"):
         steps.setdefault(step.saga_id, set()).add(_written(step))
     return any(steps.get(pk, set()) >= set(written) for pk, written in settlement.written.items() if written)

@@ -8,6 +8,9 @@ from datetime import timedelta
 from sagas.definitions import HALT, Exhausted, Step
 from sagas.states import Attention, Direction, Outcome
 
+LONGEST_DELAY = timedelta(days=365)
+"""A step cannot ask to be left alone for longer."""
+
 
 @dataclass(frozen=True)
 class Complete:
@@ -80,16 +83,17 @@ def judge(
     if outcome is Outcome.UNSENT:
         return GiveBack()
     policy = step.policy(direction)
+    wait = policy.delay(record.spent) if delay is None else min(max(delay, timedelta(0)), LONGEST_DELAY)
     allowed = policy.allows(record.spent, record.since_round)
     in_doubt = record.in_doubt or outcome is Outcome.UNKNOWN
     resendable = not key_expired(step, direction, in_doubt=in_doubt, since_sent=record.since_sent)
     if direction is Direction.BACK:
         if outcome is Outcome.NOT_DONE or not (allowed and resendable):
             return Fail()
-        return Again(policy.delay(record.spent) if delay is None else delay)
+        return Again(wait)
     if outcome is not Outcome.NOT_DONE and not record.turning_back:
         if allowed and resendable:
-            return Again(policy.delay(record.spent) if delay is None else delay, outcome is Outcome.UNKNOWN)
+            return Again(wait, outcome is Outcome.UNKNOWN)
         if not resendable:
             return Doubt(Attention.UNKNOWN_OUTCOME)
     exhausted = outcome is not Outcome.NOT_DONE and (step.on_exhausted or on_exhausted) is HALT

@@ -125,6 +125,7 @@ class SagaStep(StatusModel):
     def fail(self, *, now: datetime) -> None:
         """The action provably did not happen and will not be tried again."""
         self._settled(now)
+        self.in_doubt = False
 
     @transition(field=status, source=[T.PENDING, T.RUNNING, T.WAITING], target=T.UNKNOWN)
     def doubt(self, *, now: datetime) -> None:

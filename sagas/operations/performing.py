@@ -6,7 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
-from sagas.engine.bell import ring
+from sagas.engine.bell import announce, news_of
 from sagas.engine.locked import Locked, lock_one, write
 from sagas.exceptions import OperationRefused
 from sagas.models import HistoryEntry, HistoryKind, Saga
@@ -38,7 +38,7 @@ def perform(
         if refusal is None:
             wanted.act(locked, {"kind": HistoryKind.ACT, **act})
             write([locked])
-            ring([locked])
+            announce(news_of([locked]))
             wake_on_commit(Saga.objects.db)
             return locked.saga.history.filter(kind=HistoryKind.ACT).latest("id")
         entry = HistoryEntry.objects.create(
