@@ -1,8 +1,8 @@
 """Sagas to test with: their steps note each call and answer it as the test says.
 
-`define` makes and registers a definition for one test, `step` a step of it by name, and `play` is where the test
-says what the steps come to and reads what was called: ``"pay"`` is the action of that step, ``"undo pay"`` its
-compensation.
+`define` makes and registers a definition for one test, `step` a step of it by name, and `play` is where the
+test says what the steps come to and reads what was called: ``"pay"`` is the action of that step,
+``"undo pay"`` its compensation.
 """
 
 from __future__ import annotations
@@ -10,16 +10,23 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Callable, Iterator, Mapping
 from datetime import timedelta
+from decimal import Decimal
 from typing import Any, Protocol, TypeAlias
 
 import pytest
+from django.db import connection
 from rest_framework import serializers
 
 from sagas import Parallel, Participant, RetryPolicy, SagaDefinition, Step, StepContext
 from sagas.definitions import registry
 from sagas.models import HistoryEntry, Saga
 
-Answer: TypeAlias = Mapping[str, Any] | BaseException | type[BaseException] | Callable[[StepContext], Any] | None
+sqlite_only = pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite")
+postgresql_only = pytest.mark.skipif(connection.vendor != "postgresql", reason="is about PostgreSQL")
+
+Answer: TypeAlias = (
+    Mapping[str, Any] | BaseException | type[BaseException] | Callable[[StepContext], Any] | None
+)
 """What a call comes to: a result, an error, or whatever a function of the context makes of it."""
 
 SECOND = timedelta(seconds=1)
@@ -42,7 +49,7 @@ class OrderInput(serializers.Serializer[Any]):
     """An input that is worth checking."""
 
     order_id = serializers.CharField(max_length=250)
-    amount = serializers.DecimalField(max_digits=8, decimal_places=2, default="1.00")
+    amount = serializers.DecimalField(max_digits=8, decimal_places=2, default=Decimal("1.00"))
 
 
 class Play:
@@ -72,7 +79,9 @@ class Play:
         self.contexts[call].append(ctx)
         waiting = self._next.get(call)
         answer = waiting.pop(0) if waiting else self._always.get(call)
-        if isinstance(answer, BaseException) or (isinstance(answer, type) and issubclass(answer, BaseException)):
+        if isinstance(answer, BaseException) or (
+            isinstance(answer, type) and issubclass(answer, BaseException)
+        ):
             raise answer
         return answer(ctx) if callable(answer) else answer
 
@@ -89,7 +98,7 @@ def play() -> Iterator[Play]:
     _play = Play()
 
 
-def step(name: str, *, undo: bool | None = None, asynchronous: bool = False, **options: Any) -> Step:
+def step(name: str, /, *, undo: bool | None = None, asynchronous: bool = False, **options: Any) -> Step:
     """Return a step that plays. Unless something else is said of it, it has a compensation."""
     if undo is None:
         undo = not options.keys() & {"read_only", "irrevocable", "pivot"}
@@ -113,7 +122,9 @@ def define(play: Play) -> Iterator[Define]:
     """Definitions for one test."""
     made: list[type[SagaDefinition]] = []
 
-    def make(*elements: Step | Parallel, name: str = "samples.trip", **attributes: Any) -> type[SagaDefinition]:
+    def make(
+        *elements: Step | Parallel, name: str = "samples.trip", **attributes: Any
+    ) -> type[SagaDefinition]:
         definition = definition_of(*elements, name=name, **attributes)
         registry.add(definition)
         made.append(definition)
@@ -128,7 +139,9 @@ def definition_of(
     *elements: Step | Parallel, name: str = "samples.trip", **attributes: Any
 ) -> type[SagaDefinition]:
     """Return a definition without registering it."""
-    body = {"name": name, "input": Nothing, "steps": elements} | attributes | {"__module__": __name__}
+    body: dict[str, Any] = (
+        {"name": name, "input": Nothing, "steps": elements} | attributes | {"__module__": __name__}
+    )
     class_name = "".join(word.title() for word in name.replace(".", "_").split("_"))
     return type(class_name, (SagaDefinition,), body)
 

@@ -1,0 +1,11 @@
+"""The operators' console, in the admin that the project already has.
+
+A project with an admin site of its own registers the classes there: ``site.register(Saga, SagaAdmin)``.
+"""
+
+from sagas.admin.history import HistoryEntryAdmin
+from sagas.admin.saga import SagaAdmin
+from sagas.admin.step import SagaStepAdmin
+from sagas.admin.worker import WorkerAdmin
+
+__all__ = ["HistoryEntryAdmin", "SagaAdmin", "SagaStepAdmin", "WorkerAdmin"]

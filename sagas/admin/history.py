@@ -1,0 +1,83 @@
+"""The history of all sagas: who did what, and what went wrong."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.contrib import admin
+from django.db.models import QuerySet
+from django.http import HttpRequest
+from django.utils.safestring import SafeString
+from django.utils.text import Truncator
+from django.utils.translation import gettext_lazy as _
+
+from sagas.admin.detail import attempt, who
+from sagas.admin.payloads import payload
+from sagas.admin.readonly import ReadOnlyAdmin
+from sagas.admin.step import by_saga
+from sagas.admin.times import moment
+from sagas.models import HistoryEntry
+
+REASON_SHOWN = 80
+
+
+@admin.register(HistoryEntry)
+class HistoryEntryAdmin(ReadOnlyAdmin):
+    """Append-only, here as everywhere."""
+
+    list_display = (
+        "time",
+        "saga_id_link",
+        "kind",
+        "actor_name",
+        "operation",
+        "change",
+        "step_and_attempt",
+        "why",
+    )
+    list_filter = ("kind", "actor_kind")
+    lookups = frozenset({"kind__exact", "actor_kind__exact"})
+    ordering = ("-id",)
+    search_fields = ("saga_id__exact",)
+    search_help_text = _("The full id of a saga.")
+    fieldsets = (
+        (None, {"fields": ("time", "saga_id_link", "kind")}),
+        (_("Who and why"), {"fields": ("actor_kind", "actor", "operation", "reason")}),
+        (_("What changed"), {"fields": ("change", "step_and_attempt", "data_json")}),
+    )
+
+    def get_queryset(self, request: HttpRequest) -> QuerySet[HistoryEntry]:
+        return super().get_queryset(request).defer("data")
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        return by_saga(queryset, search_term), False
+
+    @admin.display(description=_("time"))
+    def time(self, entry: HistoryEntry) -> str:
+        return moment(entry.at)
+
+    @admin.display(description=_("saga"))
+    def saga_id_link(self, entry: HistoryEntry) -> SafeString:
+        return self.saga_link(entry.saga_id)
+
+    @admin.display(description=_("actor"))
+    def actor_name(self, entry: HistoryEntry) -> str:
+        return who(entry)
+
+    @admin.display(description=_("change"))
+    def change(self, entry: HistoryEntry) -> str:
+        return f"{entry.from_status} → {entry.to_status}" if entry.to_status else ""
+
+    @admin.display(description=_("step"))
+    def step_and_attempt(self, entry: HistoryEntry) -> str:
+        return attempt(entry)
+
+    @admin.display(description=_("reason"))
+    def why(self, entry: HistoryEntry) -> str:
+        return Truncator(entry.reason).chars(REASON_SHOWN)
+
+    @admin.display(description=_("data"))
+    def data_json(self, entry: HistoryEntry) -> SafeString:
+        return payload(entry.data)

@@ -1,0 +1,78 @@
+"""What the pages of all our models have in common: the engine writes the rows, people read them."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, ClassVar
+from uuid import UUID
+
+from django.contrib import admin
+from django.contrib.auth import get_permission_codename
+from django.http import HttpRequest, HttpResponse
+from django.urls import reverse
+from django.utils.html import format_html
+from django.utils.safestring import SafeString
+from django.utils.text import capfirst
+
+from sagas.admin.paginator import CappedPaginator
+from sagas.admin.times import NOTHING
+
+if TYPE_CHECKING:
+    ModelAdmin = admin.ModelAdmin[Any]
+else:  # Django's own class takes no parameters at run time.
+    ModelAdmin = admin.ModelAdmin
+
+
+class ReadOnlyAdmin(ModelAdmin):
+    """Rows to be read, in lists that stay fast when they grow long."""
+
+    paginator = CappedPaginator
+    show_full_result_count = False
+    show_facets = admin.ShowFacets.NEVER
+    list_per_page = 50
+    list_max_show_all = 200
+    empty_value_display = NOTHING
+    sortable_by: ClassVar[tuple[str, ...]] = ()  # Sorting by a column without an index reads the whole table.
+    lookups: frozenset[str] = frozenset()
+    """What may be asked for in the address: the filters' names, and nothing that searches the whole table."""
+
+    class Media:
+        css = {"all": ("sagas/admin.css",)}
+
+    def has_add_permission(self, request: HttpRequest) -> bool:
+        return False
+
+    def has_change_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_delete_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        return False
+
+    def has_view_permission(self, request: HttpRequest, obj: Any = None) -> bool:
+        """Whether the user may see the rows, or this one: permissions by object count too."""
+        permission = f"{self.opts.app_label}.{get_permission_codename('view', self.opts)}"
+        user = request.user
+        return user.has_perm(permission) or (obj is not None and user.has_perm(permission, obj))
+
+    def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
+        return lookup in self.lookups
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        title = capfirst(self.opts.verbose_name_plural)
+        return super().changelist_view(request, {"title": title} | (extra_context or {}))
+
+    def saga_url(self, saga_id: UUID) -> str:
+        """Return the address of a saga's page on this site."""
+        return reverse("admin:sagas_saga_change", args=[saga_id], current_app=self.admin_site.name)
+
+    def saga_link(self, saga_id: UUID) -> SafeString:
+        """Return a link to a saga's page, with the end of its id: all ids of a day begin alike."""
+        return format_html(
+            '<a href="{}" title="{}"><code>{}</code></a>', self.saga_url(saga_id), saga_id, short(saga_id)
+        )
+
+
+def short(saga_id: UUID) -> str:
+    """Return the last 8 digits of an id."""
+    return str(saga_id)[-8:]

@@ -1,0 +1,23 @@
+from __future__ import annotations
+
+from typing import Any
+
+from rest_framework.permissions import BasePermission
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from sagas.models import Saga
+from sagas.operations.actors import Actor
+
+VIEW = "sagas.view_saga"
+
+
+class MayLook(BasePermission):
+    """Reading takes the permission to view sagas, or this one. Other requests the operations judge."""
+
+    def has_permission(self, request: Request, view: APIView) -> bool:
+        return getattr(view, "action", None) != "list" or Actor.of(request.user).may(VIEW)
+
+    def has_object_permission(self, request: Request, view: APIView, obj: Any) -> bool:
+        assert isinstance(obj, Saga)
+        return Actor.of(request.user).may(VIEW, obj)

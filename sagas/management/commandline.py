@@ -1,0 +1,93 @@
+"""What the commands share: who they act as, how they read durations and print, and what they exit with."""
+
+from __future__ import annotations
+
+import getpass
+import json
+import os
+import re
+import socket
+from argparse import ArgumentTypeError
+from collections.abc import Sequence
+from datetime import timedelta
+from enum import IntEnum
+from typing import Any
+from uuid import UUID
+
+from django.core.serializers.json import DjangoJSONEncoder
+from django.db.models import Model
+
+_DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
+_UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
+
+
+class ExitCode(IntEnum):
+    """What a command exits with when it did not simply succeed; 1 and 2 are Django's and argparse's."""
+
+    PARTLY_FAILED = 3
+    ATTENTION = 4
+    """Something was found that a person or a monitor has to know of."""
+
+
+def actor() -> str:
+    """Return whom the history names: the operating system's user on this host."""
+    try:
+        user = getpass.getuser()
+    except (KeyError, OSError):  # A container's user that has no name.
+        user = str(os.getuid())
+    return f"command:{user}@{socket.gethostname()}"
+
+
+def duration(text: str) -> timedelta:
+    """Read a duration such as 90, 30s, 5m, 1h or 2d."""
+    match = _DURATION.fullmatch(text.strip())
+    if match is None:
+        raise ArgumentTypeError(f"{text!r} is no duration. Write it like 30s, 5m, 1h or 2d.")
+    try:
+        return timedelta(**{_UNITS[match[2]]: float(match[1])})
+    except OverflowError:
+        raise ArgumentTypeError(f"{text!r} is longer than can be counted.") from None
+
+
+def whole_seconds(length: timedelta) -> timedelta:
+    """Return a duration that is worth reading."""
+    return timedelta(seconds=int(length.total_seconds()))
+
+
+def positive(text: str) -> int:
+    """Read a number of rows."""
+    if not text.isdecimal() or int(text) < 1:
+        raise ArgumentTypeError(f"{text!r} is not a number of at least 1.")
+    return int(text)
+
+
+def saga_id(text: str) -> UUID:
+    """Read the id of a saga."""
+    try:
+        return UUID(text)
+    except ValueError:
+        raise ArgumentTypeError(f"{text!r} is no id of a saga, which has 32 hexadecimal digits.") from None
+
+
+def as_json(value: Any) -> str:
+    """Return one line of JSON."""
+    return json.dumps(value, cls=DjangoJSONEncoder, ensure_ascii=False)
+
+
+def record(row: Model, *, without: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the columns of a row by name."""
+    fields = [field for field in row._meta.concrete_fields if field.name not in without]
+    return {field.attname: field.value_from_object(row) for field in fields}
+
+
+def printable(text: str) -> str:
+    """Return text that cannot steer the terminal: what steps raise may hold anything."""
+    return "".join(letter if letter.isprintable() else f"\\x{ord(letter):02x}" for letter in text)
+
+
+def table(rows: Sequence[Sequence[str]]) -> str:
+    """Return rows as aligned columns."""
+    cells = [[printable(cell) for cell in row] for row in rows]
+    widths = [max(map(len, column)) for column in zip(*cells, strict=True)]
+    lines = ("  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in cells)
+    return "\n".join(line.rstrip() for line in lines)

@@ -1,0 +1,142 @@
+"""Moves what got stuck: asks workers to look, or runs the sagas in this process."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from uuid import UUID
+
+from django.db.models import QuerySet
+
+from sagas.clock import database_now
+from sagas.definitions import registry
+from sagas.engine.recovery import Lost, overdue, why
+from sagas.engine.runner import Runner
+from sagas.models import Saga
+from sagas.states import SagaStatus
+from sagas.wake import wake
+
+CHUNK = 1000
+"""Sagas that one runner is restricted to, for they are named one by one in its statements."""
+
+
+@dataclass(frozen=True)
+class Wanted:
+    """Which sagas to look at."""
+
+    older_than: timedelta = timedelta(0)
+    definition: str | None = None
+    sagas: Sequence[UUID] = ()
+    limit: int | None = None
+
+    @property
+    def is_everything(self) -> bool:
+        """Whether nothing that is due is left out."""
+        return self == Wanted()
+
+    def find(self) -> list[Found]:
+        """Return what is overdue, the longest first."""
+        query = overdue(self.older_than).defer("input")
+        if self.definition is not None:
+            query = query.filter(definition=self.definition)
+        if self.sagas:
+            query = query.filter(pk__in=self.sagas)
+        now = database_now(Saga.objects.db)
+        return [Found.of(saga, now) for saga in query[: self.limit]]
+
+
+@dataclass(frozen=True)
+class Found:
+    """A saga that should have moved."""
+
+    id: UUID
+    label: str
+    status: str
+    lost: Lost
+    overdue_by: timedelta
+    can_run: bool
+    """Whether the code in front of us knows the definition, in a version no older than the saga's."""
+
+    @classmethod
+    def of(cls, saga: Saga, now: datetime) -> Found:
+        """Read a row of `overdue`."""
+        assert saga.due_at is not None
+        known = registry.get(saga.definition)
+        return cls(
+            id=saga.pk,
+            label=str(saga),
+            status=saga.status,
+            lost=why(saga),
+            overdue_by=now - saga.due_at,
+            can_run=known is not None and saga.version <= known.version,
+        )
+
+
+@dataclass
+class Summary:
+    """What became of the sagas that were found."""
+
+    scanned: int = 0
+    recovered: int = 0
+    """They moved; or, where nothing was run here, workers were asked to move them."""
+    skipped: int = 0
+    """They stand as they stood."""
+    failed: int = 0
+    """They moved, and now need a person."""
+    by_class: dict[str, int] = field(default_factory=dict)
+
+    @classmethod
+    def of(cls, found: Sequence[Found]) -> Summary:
+        """Count what was found, and nothing done yet."""
+        counted = Counter(saga.lost for saga in found)
+        return cls(
+            scanned=len(found),
+            skipped=len(found),
+            by_class={lost.value: counted[lost] for lost in Lost},
+        )
+
+
+def ring(found: Sequence[Found]) -> Summary:
+    """Ask the workers to look. Asking twice does no harm."""
+    summary = Summary.of(found)
+    summary.recovered = sum(saga.can_run for saga in found)
+    summary.skipped -= summary.recovered
+    if summary.recovered:
+        wake()
+    return summary
+
+
+def run(wanted: Wanted, found: Sequence[Found]) -> Summary:
+    """Run the sagas in this process, without the queue, until nothing of them is due or others have it."""
+    if wanted.is_everything:
+        while overdue().exists() and Runner().run().claimed:
+            pass
+    else:
+        for start in range(0, len(found), CHUNK):
+            _run_only([saga.id for saga in found[start : start + CHUNK]])
+    if found:
+        wake()  # For what is due later: whoever looks leaves a wake-up for it.
+    return _came_to(found)
+
+
+def _run_only(ids: Sequence[UUID]) -> None:
+    while overdue().filter(pk__in=ids).exists() and Runner(only=ids).run().claimed:
+        pass
+
+
+def _came_to(found: Sequence[Found]) -> Summary:
+    summary = Summary.of(found)
+    still = set(_in_chunks(found, overdue()))
+    failed = set(_in_chunks(found, Saga.objects.filter(status=SagaStatus.FAILED)))
+    summary.skipped, summary.failed = len(still), len(failed)
+    summary.recovered = summary.scanned - summary.skipped - summary.failed
+    return summary
+
+
+def _in_chunks(found: Sequence[Found], query: QuerySet[Saga]) -> Iterable[UUID]:
+    """Return the ids of those found that the query selects too."""
+    for start in range(0, len(found), CHUNK):
+        ids = [saga.id for saga in found[start : start + CHUNK]]
+        yield from query.filter(pk__in=ids).values_list("pk", flat=True)

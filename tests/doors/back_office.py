@@ -1,0 +1,22 @@
+"""The addresses of a project that has an admin site of its own, and no other."""
+
+from django.contrib import admin
+from django.contrib.auth.models import User
+from django.urls import path
+
+from sagas.admin import HistoryEntryAdmin, SagaAdmin, SagaStepAdmin, WorkerAdmin
+from sagas.models import HistoryEntry, Saga, SagaStep, Worker
+
+
+class BackOffice(admin.AdminSite):
+    """A project's own."""
+
+
+site = BackOffice(name="back_office")
+site.register(Saga, SagaAdmin)
+site.register(SagaStep, SagaStepAdmin)
+site.register(HistoryEntry, HistoryEntryAdmin)
+site.register(Worker, WorkerAdmin)
+site.register(User)
+
+urlpatterns = [path("back-office/", site.urls)]

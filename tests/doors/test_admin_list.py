@@ -1,0 +1,251 @@
+"""The list of sagas."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from uuid import uuid4
+
+import pytest
+from django.contrib.auth.models import Permission
+from django.urls import reverse
+
+from sagas import clock, start
+from sagas.admin import paginator
+from sagas.models import Saga, Worker
+from tests.doors.pages import Page
+from tests.samples import step
+
+pytestmark = pytest.mark.django_db
+
+URL = "/admin/sagas/saga/"
+
+
+def found(client, **query) -> list[Saga]:
+    response = client.get(URL, query)
+    assert response.status_code == 200
+    return list(response.context["cl"].result_list)
+
+
+def test_a_row_says_what_an_operator_asks_first(admin, sagas):
+    saga = sagas.failed()
+
+    page = Page(admin.get(URL))
+    assert page.all("code", title=str(saga.pk))
+    for words in (
+        str(saga.pk)[-8:],
+        "samples.trip",
+        "order:1",
+        "✕ failed",
+        "1/2",
+        "pay",
+        "RetryLater the bank is closed",
+        "a step's attempts are used up",
+    ):
+        assert words in page.text
+    assert reverse("admin:sagas_saga_change", args=[saga.pk]) in page.links
+
+
+def test_the_newest_saga_stands_first(admin, sagas):
+    older, newer = sagas.pending(), sagas.pending()
+
+    assert found(admin) == [newer, older]
+
+
+@pytest.mark.parametrize(
+    ("query", "states"),
+    [
+        ({"status": "failed"}, {"failed"}),
+        ({"status": "pending"}, {"pending"}),
+        ({"status": "suspended"}, {"suspended"}),
+        ({"attention": "any"}, {"failed"}),
+        ({"attention": "step_exhausted"}, {"failed"}),
+        ({"attention": "crash_loop"}, set()),
+        ({"definition": "samples.trip"}, {"failed", "pending", "suspended"}),
+        ({"definition": "samples.trip", "status": "failed"}, {"failed"}),
+        ({"definition": "samples.other"}, set()),
+    ],
+)
+def test_filters_select_by_status_attention_and_definition(admin, sagas, define, query, states):
+    define(step("a"), name="samples.other")
+    sagas.failed(), sagas.pending(), sagas.suspended()
+
+    assert {saga.status for saga in found(admin, **query)} == states
+
+
+def test_a_saga_is_stuck_when_it_is_due_and_nobody_moves_it(admin, sagas):
+    saga = sagas.pending()
+    sagas.suspended()
+    assert found(admin, attention="stuck") == []
+
+    clock.shift(timedelta(minutes=1))
+    assert found(admin, attention="stuck") == [saga]
+
+
+def test_definitions_to_filter_by_come_from_the_code_and_not_from_the_table(admin, sagas, define):
+    define(step("a"), name="samples.never_started")
+
+    page = Page(admin.get(URL))
+    assert "?definition=samples.never_started" in page.links
+
+
+@pytest.mark.parametrize(
+    ("words", "finds"),
+    [
+        ("order:17", {"order:17", "order:170"}),
+        ("order:", {"order:17", "order:170"}),
+        ("key:order:17", {"order:17"}),
+        ("key:order:1", set()),
+        ("rder", set()),
+        ("definition:samples.trip", {"order:17", "order:170"}),
+        ("definition:samples", set()),
+        ("definition:samples.trip order:170", {"order:170"}),
+        ("error:Retry", {"order:17"}),
+        ("error:RetryLater key:order:170", set()),
+        ("error:Nothing", set()),
+        ("%", set()),
+        ("18", set()),
+    ],
+)
+def test_search_finds_key_prefixes_and_what_qualifiers_name(admin, sagas, trip, words, finds):
+    sagas._number = 16
+    sagas.failed()
+    start(trip, {"order_id": "170"})
+
+    assert {saga.key for saga in found(admin, q=words)} == finds
+
+
+def test_search_finds_a_full_id_however_it_is_written(admin, sagas):
+    saga = sagas.pending()
+    sagas.pending()
+
+    for words in (str(saga.pk), saga.pk.hex, str(saga.pk).upper(), f" {saga.pk} "):
+        assert found(admin, q=words) == [saga]
+    assert found(admin, q=str(uuid4())) == []
+
+
+@pytest.mark.parametrize(
+    "parameter", ["error__icontains", "input__card", "saga__key", "steps__name", "id__in"]
+)
+def test_the_address_cannot_search_what_no_index_answers(admin, sagas, parameter):
+    sagas.pending()
+
+    assert admin.get(URL, {parameter: "x"}).status_code == 400
+
+
+@pytest.mark.parametrize("query", [{"p": "9999"}, {"q": "a\x00b"}, {"status": "nonsense"}, {"o": "1.2.3"}])
+def test_nonsense_in_the_address_is_no_error_of_the_server(admin, sagas, query):
+    sagas.pending()
+
+    assert admin.get(URL, query).status_code in (200, 302, 400)
+
+
+def test_the_list_costs_the_same_number_of_queries_whatever_its_length(
+    admin, sagas, django_assert_max_num_queries
+):
+    for _ in range(3):
+        sagas.failed()
+    with django_assert_max_num_queries(8) as few:
+        admin.get(URL)
+    for _ in range(30):
+        sagas.failed()
+    with django_assert_max_num_queries(len(few)):
+        assert len(found(admin)) == 33
+
+
+def test_the_list_reads_no_payload(admin, sagas, django_assert_max_num_queries):
+    sagas.failed()
+
+    with django_assert_max_num_queries(8) as queries:
+        found(admin)
+    assert not [query["sql"] for query in queries if '"sagas_saga"."input"' in query["sql"]]
+
+
+def test_counting_ends_where_nobody_pages_further(admin, sagas, monkeypatch, django_assert_max_num_queries):
+    for _ in range(5):
+        sagas.pending()
+    monkeypatch.setattr(paginator, "MOST", 3)
+
+    with django_assert_max_num_queries(8) as queries:
+        page = Page(admin.get(URL, {"q": "order:"}))
+    assert "3+ sagas" in page.text
+    assert "3+ results" in page.text
+    counts = [query["sql"] for query in queries if "COUNT(" in query["sql"]]
+    assert counts
+    assert all("LIMIT 4" in sql for sql in counts)
+
+
+def test_a_count_that_was_not_capped_is_exact(admin, sagas):
+    sagas.pending()
+    assert "1 saga" in Page(admin.get(URL)).text
+
+    sagas.pending()
+    assert "2 sagas" in Page(admin.get(URL)).text
+
+
+def test_no_saga_is_added_changed_or_deleted_by_hand(admin, sagas):
+    saga = sagas.pending()
+
+    assert admin.get(f"{URL}add/").status_code == 403
+    assert admin.post(f"{URL}{saga.pk}/delete/", {"post": "yes"}).status_code == 403
+    assert admin.post(f"{URL}{saga.pk}/change/", {"status": "completed"}).status_code == 405
+    saga.refresh_from_db()
+    assert saga.status == "pending"
+
+
+@pytest.mark.parametrize("model", ["saga", "sagastep", "historyentry", "worker"])
+def test_each_list_takes_its_own_view_permission(client, sagas, users, model):
+    sagas.failed()
+    Worker.objects.create(host="here", pid=1, group=1, queue="sagas", slots=1)
+    user = users.staff()
+    client.force_login(user)
+    url = reverse(f"admin:sagas_{model}_changelist")
+    assert client.get(url).status_code == 403
+
+    user.user_permissions.add(Permission.objects.get(codename=f"view_{model}"))
+    response = client.get(url)
+    assert response.status_code == 200
+    [first, *_rest] = response.context["cl"].result_list
+    assert client.get(reverse(f"admin:sagas_{model}_change", args=[first.pk])).status_code == 200
+    assert client.get(reverse(f"admin:sagas_{model}_add")).status_code == 403
+
+
+@pytest.mark.parametrize("model", ["sagastep", "historyentry"])
+def test_steps_and_history_are_found_by_their_saga(admin, sagas, model):
+    saga = sagas.failed()
+    sagas.failed()
+    url = reverse(f"admin:sagas_{model}_changelist")
+
+    rows = admin.get(url, {"q": str(saga.pk)}).context["cl"].result_list
+    assert rows
+    assert {row.saga_id for row in rows} == {saga.pk}
+    assert not admin.get(url, {"q": "something"}).context["cl"].result_list
+    assert admin.get(url, {"saga__input__card": "4"}).status_code == 400
+
+
+@pytest.mark.parametrize(
+    ("model", "query"),
+    [
+        ("sagastep", {"status__exact": "failed"}),
+        ("historyentry", {"kind__exact": "attempt"}),
+        ("historyentry", {"actor_kind__exact": "engine", "kind__exact": "attempt"}),
+    ],
+)
+def test_steps_and_history_are_filtered_by_what_the_code_knows(admin, sagas, model, query):
+    sagas.failed(), sagas.completed()
+
+    rows = admin.get(reverse(f"admin:sagas_{model}_changelist"), query).context["cl"].result_list
+    assert len(rows) == 1
+
+
+@pytest.mark.parametrize("model", ["sagastep", "historyentry"])
+def test_lists_of_steps_and_history_cost_the_same_whatever_their_length(
+    admin, sagas, model, django_assert_max_num_queries
+):
+    url = reverse(f"admin:sagas_{model}_changelist")
+    sagas.failed()
+    with django_assert_max_num_queries(8) as few:
+        admin.get(url)
+    for _ in range(10):
+        sagas.failed()
+    with django_assert_max_num_queries(len(few)):
+        assert len(admin.get(url).context["cl"].result_list) > 10

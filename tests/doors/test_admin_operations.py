@@ -1,0 +1,276 @@
+"""Operations through the admin: who may, what is told, and what is written down."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connections
+from django.test import Client
+from django.urls import reverse
+
+from sagas.admin import actions
+from sagas.models import HistoryEntry, Saga
+from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.performing import perform
+from tests.doors.pages import Page
+
+pytestmark = pytest.mark.django_db
+
+LIST = "/admin/sagas/saga/"
+
+
+def button(saga: Saga, operation: str) -> str:
+    return reverse("admin:sagas_saga_operate", args=[saga.pk, operation])
+
+
+def press(client, saga: Saga, operation: str, **data):
+    return client.post(button(saga, operation), data)
+
+
+def select(client, operation: str, *sagas: Saga, **data):
+    selected = [str(saga.pk) for saga in sagas]
+    return client.post(LIST, {"action": operation, "_selected_action": selected, **data}, follow=True)
+
+
+def told(response) -> list[str]:
+    return [str(message) for message in response.context["messages"]]
+
+
+def acts(saga: Saga, kind: str = "act") -> list[HistoryEntry]:
+    return list(saga.history.filter(kind=kind, operation__in=OPERATIONS).exclude(actor=""))
+
+
+def codename(operation: str) -> str:
+    return OPERATIONS[operation].permission.removeprefix("sagas.")
+
+
+def users_and_answers(operation: str):
+    """Yield the permissions of a user, None being nobody, and what comes of pressing the button."""
+    own = codename(operation)
+    yield None, "login", 0, 0
+    yield (), 403, 0, 0
+    yield (own,), 403, 0, 0
+    yield ("view_saga",), 403, 0, 1
+    for other in sorted({codename(name) for name in OPERATIONS} - {own}):
+        yield ("view_saga", other), 403, 0, 1
+    yield ("view_saga", own), 303, 1, 0
+    yield "root", 303, 1, 0
+
+
+MATRIX = [(operation, *row) for operation in OPERATIONS for row in users_and_answers(operation)]
+
+
+def sign_in(client, users, who) -> None:
+    if who == "root":
+        client.force_login(users.root())
+    elif who is not None:
+        client.force_login(users.staff(*who))
+
+
+@pytest.mark.parametrize(("operation", "who", "answer", "done", "refused"), MATRIX)
+def test_a_button_does_it_for_whoever_may_and_for_nobody_else(
+    client, sagas, users, operation, who, answer, done, refused
+):
+    saga = sagas.allowing(operation)
+    before = saga.status
+    sign_in(client, users, who)
+
+    response = press(client, saga, operation)
+
+    if answer == "login":
+        assert response.status_code == 302
+        assert "/login/" in response["Location"]
+    else:
+        assert response.status_code == answer
+    assert len(acts(saga)) == done
+    assert len(acts(saga, "refusal")) == refused
+    saga.refresh_from_db()
+    assert (saga.status != before) is bool(done)
+
+
+@pytest.mark.parametrize(("operation", "who", "answer", "done", "refused"), MATRIX)
+def test_an_action_of_the_list_does_it_for_whoever_may_and_for_nobody_else(
+    client, sagas, users, operation, who, answer, done, refused
+):
+    saga = sagas.allowing(operation)
+    before = saga.status
+    sign_in(client, users, who)
+
+    response = client.post(LIST, {"action": operation, "_selected_action": [str(saga.pk)]})
+
+    may_see = who is None or who == "root" or "view_saga" in who
+    # Back to the list, or to the sign-in page; the list itself for whoever is offered no action at all.
+    assert response.status_code == ((200 if who == ("view_saga",) else 302) if may_see else 403)
+    assert len(acts(saga)) == done
+    assert not acts(saga, "refusal")  # Who lacks the permission is not offered the action.
+    saga.refresh_from_db()
+    assert (saga.status != before) is bool(done)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_the_list_offers_an_action_to_whoever_may(client, sagas, users, operation):
+    sagas.failed()
+    client.force_login(users.staff("view_saga", codename(operation)))
+
+    offered = {choice["value"] for choice in Page(client.get(LIST)).all("option") if choice["value"]}
+    assert offered == {name for name in OPERATIONS if codename(name) == codename(operation)}
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_get_request_operates_nothing(admin, sagas, operation):
+    saga = sagas.allowing(operation)
+
+    response = admin.get(button(saga, operation))
+    assert response.status_code == 405
+    assert response["Allow"] == "POST"
+    assert not acts(saga)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_a_button_takes_the_csrf_token(root, sagas, operation):
+    saga = sagas.allowing(operation)
+    client = Client(enforce_csrf_checks=True)
+    client.force_login(root)
+
+    assert press(client, saga, operation).status_code == 403
+    assert not acts(saga)
+    [token] = Page(client.get(reverse("admin:sagas_saga_change", args=[saga.pk]))).all(
+        "input", name="csrfmiddlewaretoken"
+    )[-1:]
+    assert press(client, saga, operation, csrfmiddlewaretoken=token["value"]).status_code == 303
+    assert acts(saga)
+
+
+@pytest.mark.parametrize("operation", OPERATIONS)
+def test_what_was_asked_is_told_and_kept_with_its_reason(admin, sagas, operation):
+    saga = sagas.allowing(operation)
+
+    response = press(admin, saga, operation, reason="  the bank is open ", revision=saga.revision)
+
+    assert response["Location"] == reverse("admin:sagas_saga_change", args=[saga.pk])
+    page = admin.get(response["Location"])
+    assert told(page) == [f"{OPERATIONS[operation].label} was requested."]
+    [entry] = acts(saga)
+    assert (entry.actor, entry.actor_kind, entry.reason) == ("root", "user", "the bank is open")
+
+
+def test_a_stale_page_acts_on_nothing(admin, sagas):
+    saga = sagas.failed()
+    perform(saga.pk, "retry", by=None)
+    perform(saga.pk, "suspend", by=None)
+
+    response = press(admin, saga, "compensate", revision=saga.revision)
+
+    [sentence] = told(admin.get(response["Location"]))
+    assert "it has changed since you looked" in sentence
+    saga.refresh_from_db()
+    assert saga.status == "suspended"
+
+
+def test_a_refusal_is_told_in_the_operations_words_and_kept(admin, sagas):
+    saga = sagas.completed()
+
+    response = press(admin, saga, "retry")
+
+    assert told(admin.get(response["Location"])) == [
+        "Retry was refused for samples.trip order:1: it has ended as completed. Start a new saga instead."
+    ]
+    [entry] = acts(saga, "refusal")
+    assert entry.data == {"code": "invalid_state"}
+
+
+@pytest.mark.parametrize("data", [{"revision": "x"}, {"revision": "-1"}, {"reason": "x" * 1001}])
+def test_a_form_that_was_tampered_with_acts_on_nothing(admin, sagas, data):
+    saga = sagas.failed()
+
+    response = press(admin, saga, "retry", **data)
+
+    assert len(told(admin.get(response["Location"]))) == 1
+    assert not acts(saga)
+
+
+def test_there_is_no_other_operation_and_no_other_saga(admin, sagas):
+    saga = sagas.failed()
+
+    assert admin.post(f"/admin/sagas/saga/{saga.pk}/operations/explode/").status_code == 404
+    gone = button(saga, "retry").replace(str(saga.pk)[-4:], "0000")
+    assert admin.post(gone).status_code == 404
+
+
+def test_an_action_tells_what_it_did_and_each_kind_of_what_it_did_not(admin, sagas):
+    chosen = [sagas.failed(), sagas.failed(), sagas.completed(), sagas.completed(), sagas.suspended()]
+
+    sentences = told(select(admin, "retry", *chosen))
+
+    assert sentences[0] == "Retry was requested for 2 sagas."
+    assert sorted(sentences[1:]) == [
+        "1 saga was left as it is. Retry was refused for samples.trip order:5: it is suspended and no step "
+        "of it failed or waits for its next attempt.",
+        "2 sagas were left as they are, for the same reason. One of them: Retry was refused for samples.trip "
+        "order:3: it has ended as completed. Start a new saga instead.",
+    ]
+
+
+def test_an_action_keeps_its_reason_for_every_saga(admin, sagas):
+    chosen = [sagas.failed(), sagas.failed()]
+
+    select(admin, "compensate", *chosen, reason="carrier on strike")
+
+    for saga in chosen:
+        assert [entry.reason for entry in acts(saga)] == ["carrier on strike"]
+
+
+def test_an_action_is_for_as_many_sagas_as_one_request_can_carry(admin, sagas, monkeypatch):
+    monkeypatch.setattr(actions, "MOST_AT_ONCE", 2)
+    chosen = [sagas.failed() for _ in range(3)]
+
+    sentences = told(select(admin, "retry", *chosen))
+    assert sentences == ["Retry was not requested: more than 2 sagas are selected. Select fewer."]
+    sentences = told(select(admin, "retry", chosen[0], select_across="1"))
+    assert sentences == ["Retry was not requested: more than 2 sagas are selected. Select fewer."]
+    assert not any(map(acts, chosen))
+
+
+def test_the_list_does_not_offer_to_select_what_it_does_not_show(admin, sagas, monkeypatch):
+    monkeypatch.setattr("sagas.admin.saga.SagaAdmin.list_per_page", 1)
+    sagas.failed(), sagas.failed()
+
+    page = Page(admin.get(LIST))
+    assert "0 of 1 selected" in page.text
+    assert "Select all" not in page.text
+
+
+def test_a_saga_that_vanished_meanwhile_is_told(admin, sagas, monkeypatch):
+    saga = sagas.failed()
+
+    def gone(saga_id, *args, **options):
+        raise Saga.DoesNotExist(f"There is no saga {saga_id}.")
+
+    monkeypatch.setattr(actions, "perform", gone)
+    assert told(select(admin, "retry", saga)) == [f"1 saga was left as it is. There is no saga {saga.pk}."]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_refusal_outlives_the_transaction_of_its_request(client, sagas, users, monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    saga = sagas.failed()
+    client.force_login(users.staff("view_saga"))
+
+    assert press(client, saga, "retry").status_code == 403
+    assert [entry.data for entry in acts(saga, "refusal")] == [{"code": "permission_denied"}]
+
+
+@pytest.mark.django_db(transaction=True)
+def test_each_saga_of_an_action_has_a_transaction_of_its_own(admin, sagas, monkeypatch):
+    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
+    chosen = sorted((sagas.failed(), sagas.failed()), key=lambda saga: saga.pk)
+    carried_out = perform
+
+    def perform_or_break(saga_id, *args, **options):
+        if saga_id == chosen[1].pk:
+            raise RuntimeError("the second one breaks the request")
+        return carried_out(saga_id, *args, **options)
+
+    monkeypatch.setattr(actions, "perform", perform_or_break)
+    admin.raise_request_exception = False
+    assert select(admin, "retry", *chosen).status_code == 500
+    assert [len(acts(saga)) for saga in chosen] == [1, 0]

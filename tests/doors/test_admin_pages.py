@@ -1,0 +1,131 @@
+"""What holds for every page of the admin: nothing changes by looking, nothing is executed that was stored."""
+
+from __future__ import annotations
+
+from urllib.parse import urljoin, urlsplit
+
+import pytest
+from django.apps import apps
+from django.contrib.staticfiles import finders
+from django.urls import reverse
+from django.utils import translation
+
+from sagas import HALT
+from sagas.models import HistoryEntry, Saga, Worker
+from sagas.operations.performing import perform
+from sagas.testing import run_saga
+from tests.doors.pages import Page
+from tests.samples import ONCE, OrderInput, step
+
+pytestmark = pytest.mark.django_db
+
+EVIL = "<script>alert('{}')</script><img src=x onerror=alert(1)>"
+
+
+def everything() -> dict[str, list[dict[str, object]]]:
+    """Return every row of ours."""
+    return {
+        model.__name__: list(model._default_manager.order_by("pk").values())
+        for model in apps.get_app_config("sagas").get_models()
+    }
+
+
+def crawl(client, start: str) -> dict[str, Page]:
+    """Follow every link to one of our pages and return the pages by their addresses."""
+    pages: dict[str, Page] = {}
+    waiting = [start]
+    while waiting:
+        url = waiting.pop()
+        if url in pages or "/jsi18n" in url:
+            continue
+        response = client.get(url, follow=True)
+        assert response.status_code == 200, url
+        pages[url] = Page(response)
+        for link in pages[url].links:
+            parts = urlsplit(urljoin(url, link))
+            # One filter at a time: their combinations would take minutes.
+            query = parts.query if "&" not in parts.query and "_changelist" not in parts.query else ""
+            if parts.path.startswith(start):
+                waiting.append(parts._replace(query=query, fragment="").geturl())
+    return pages
+
+
+@pytest.fixture
+def evil(define, play, users) -> Saga:
+    """A saga in which everything that can be stored is hostile."""
+    definition = define(
+        step("book"), step("pay", retry=ONCE), input=OrderInput, key="{order_id}", on_exhausted=HALT
+    )
+    class_name = EVIL.format("class")
+    play.says("book", {EVIL.format("name"): EVIL.format("result")})
+    play.says("pay", type(class_name, (Exception,), {})(EVIL.format("error")))
+    name = EVIL.format("by")[:150]
+    user = users.staff("retry_saga", username=name)
+    saga = run_saga(definition, {"order_id": EVIL.format("key")}, by=user, correlation_id=EVIL.format("id"))
+    perform(saga.pk, "retry", by=user, reason=EVIL.format("reason"))
+    perform(saga.pk, "suspend", by=None, reason=EVIL.format("reason"))
+    HistoryEntry.objects.create(saga=saga, kind="evidence", data={"result": EVIL.format("data")})
+    return saga
+
+
+def test_looking_changes_nothing(admin, sagas, evil):
+    sagas.failed(), sagas.completed(), sagas.suspended(), sagas.pending()
+    Worker.objects.create(host=EVIL.format("host"), pid=1, group=1, queue=EVIL.format("queue"), slots=1)
+    before = everything()
+
+    pages = crawl(admin, "/admin/sagas/")
+
+    for word in ("saga", "sagastep", "historyentry", "worker"):
+        assert any(f"/{word}/" in url and url.endswith("/change/") for url in pages), word
+    assert everything() == before
+
+
+def test_nothing_that_was_stored_is_executed_and_a_strict_policy_refuses_nothing(admin, sagas, evil):
+    sagas.failed()
+    Worker.objects.create(host=EVIL.format("host"), pid=1, group=1, queue=EVIL.format("queue"), slots=1)
+
+    for url, page in crawl(admin, "/admin/sagas/").items():
+        assert page.refused == [], url
+        assert not page.all("img", src="x"), url
+
+
+def test_hostile_text_is_shown_as_it_was_stored(admin, evil):
+    text = Page(admin.get(reverse("admin:sagas_saga_change", args=[evil.pk]))).text
+
+    for word in ("class", "result", "error", "by", "key", "id", "reason", "data"):
+        stored = EVIL.format(word)
+        assert stored in text or stored.replace('"', '\\"') in text, word
+
+
+@pytest.mark.urls("tests.doors.back_office")
+def test_the_console_works_on_an_admin_site_of_the_projects_own(admin, sagas):
+    saga = sagas.failed()
+
+    pages = crawl(admin, "/back-office/")
+    assert not [link for page in pages.values() for link in page.links if link.startswith("/admin/")]
+    page = pages[f"/back-office/sagas/saga/{saga.pk}/change/"]
+    [button] = [
+        button for button in page.all("button") if (button.get("formaction") or "").endswith("/retry/")
+    ]
+    response = admin.post(button["formaction"], {"revision": saga.revision})
+    assert response["Location"] == f"/back-office/sagas/saga/{saga.pk}/change/"
+    saga.refresh_from_db()
+    assert saga.status == "running"
+
+
+def test_the_pages_use_the_style_sheet_and_it_is_there(admin, sagas):
+    saga = sagas.failed()
+    for url in ("/admin/sagas/saga/", reverse("admin:sagas_saga_change", args=[saga.pk])):
+        assert Page(admin.get(url)).all("link", href="/static/sagas/admin.css"), url
+    assert finders.find("sagas/admin.css")
+
+
+@pytest.mark.parametrize("language", ["ar", "de"])
+def test_the_pages_hold_in_other_languages_and_time_zones(admin, sagas, settings, language):
+    settings.LANGUAGE_CODE = language
+    settings.TIME_ZONE = "Asia/Kathmandu"
+    saga = sagas.failed()
+    with translation.override(language):
+        assert admin.get("/admin/sagas/saga/").status_code == 200
+        page = admin.get(reverse("admin:sagas_saga_change", args=[saga.pk]))
+    assert page.status_code == 200

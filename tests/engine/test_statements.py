@@ -1,0 +1,95 @@
+"""What a claim and a settlement ask of the database does not grow with the batch."""
+
+from __future__ import annotations
+
+import pytest
+from django.db import connection
+
+from sagas import Parallel, PermanentFailure, clock, start_many
+from sagas.models import Saga
+from sagas.testing import run_due
+from tests.engine.hands import Hand
+from tests.engine.statements import statements
+from tests.samples import MINUTE, step
+
+pytestmark = pytest.mark.django_db
+
+SIZES = [1, 10, 200]
+
+# Lock the sagas, read their steps, read their facts; then write: PostgreSQL all tables at once, SQLite one by one.
+WITHOUT_HISTORY = 4 if connection.vendor == "postgresql" else 5
+WITH_HISTORY = 4 if connection.vendor == "postgresql" else 6
+
+
+@pytest.mark.parametrize("number", SIZES)
+def test_a_claim(define, number):
+    definition = define(*(step(name) for name in "abcdef"))
+    start_many(definition, [{}] * number)
+    with statements() as asked:
+        attempts = Hand().take()
+    assert len(attempts) == number
+    assert len(asked) == WITH_HISTORY, asked
+
+
+@pytest.mark.parametrize("number", SIZES)
+def test_a_settlement_that_begins_the_next_steps(define, number):
+    start_many(define(step("a"), Parallel(step("b"), step("c"))), [{}] * number)
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    with statements() as asked:
+        settlement = hand.settle(*outcomes)
+    assert len(settlement.attempts) == 2 * number
+    assert len(asked) == WITHOUT_HISTORY, asked
+
+
+@pytest.mark.parametrize("number", SIZES)
+def test_a_settlement_that_ends_sagas(define, number):
+    start_many(define(step("a")), [{}] * number)
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    with statements() as asked:
+        hand.settle(*outcomes)
+    assert Saga.objects.filter(status="completed").count() == number
+    assert len(asked) == WITH_HISTORY, asked
+
+
+@pytest.mark.parametrize("number", SIZES)
+def test_a_settlement_that_turns_sagas_back(define, play, number):
+    play.always("b", PermanentFailure("no"))
+    start_many(define(step("a"), step("b")), [{}] * number)
+    hand = Hand()
+    outcomes = hand.call(hand.settle(*hand.call(hand.take())).attempts)
+    with statements() as asked:
+        settlement = hand.settle(*outcomes)
+    assert len(settlement.attempts) == number
+    assert len(asked) == WITH_HISTORY, asked
+
+
+@pytest.mark.parametrize("number", SIZES)
+def test_a_take_over(define, number):
+    start_many(define(step("a")), [{}] * number)
+    Hand().take()
+    clock.shift(MINUTE)
+    with statements() as asked:
+        attempts = Hand().take()
+    assert len(attempts) == min(number, 62)  # After a crash hands are smaller.
+    assert len(asked) == WITH_HISTORY, asked
+
+
+def test_finding_nothing_costs_one_statement(define):
+    start_many(define(step("a")), [{}] * 3)
+    run_due()
+    with statements() as asked:
+        Hand().take()
+    assert len(asked) == 1
+
+
+def test_input_and_results_are_not_read_to_be_settled(define, play):
+    play.always("a", {"large": "x" * 1000})
+    start_many(define(step("a"), step("b")), [{}] * 3)
+    hand = Hand()
+    outcomes = hand.call(hand.settle(*hand.call(hand.take())).attempts)
+    with statements() as asked:
+        hand.settle(*outcomes)
+    reads = [each for each in asked if each.startswith("SELECT")]
+    assert not [each for each in reads if '"result"' in each or '"input"' in each]
