@@ -12,6 +12,8 @@ from typing import Any
 from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import DateTimeField, Func
+from django.db.models.functions import Now
+from django.db.models.sql.compiler import SQLCompiler
 from django.utils import timezone
 
 _offset = timedelta(0)
@@ -47,6 +49,19 @@ class DatabaseTime(Func):
     ) -> tuple[str, tuple[Any, ...]]:
         # The database lives in the process: its clock is the host's, and the column is Django's text.
         return "%s", (connection.ops.adapt_datetimefield_value(timezone.now() + _offset),)
+
+
+class InsertTime(Now):
+    """The database's time as a column's default.
+
+    On SQLite times are text: as many digits as Django writes, or a row would seem older than itself.
+    """
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        template = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f000', 'NOW')"
+        return self.as_sql(compiler, connection, template=template, **context)
 
 
 def database_now(alias: str) -> datetime:

@@ -168,4 +168,4 @@ def _attempts(number: int, crashes: int) -> str:
 def _waits(step: SagaStep) -> Text:
     if step.due_at is None:
         return step.get_waits_for_display() or NOTHING
-    return format_html("{} {}", step.get_waits_for_display() or _("until"), moment(step.due_at))
+    return format_html("{}<div>{}</div>", step.get_waits_for_display() or _("until"), moment(step.due_at))

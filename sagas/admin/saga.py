@@ -118,7 +118,6 @@ class SagaAdmin(OperationActions, OperationButtons):
             raise Http404(_("There is no saga %(id)s.") % {"id": object_id})
         if not self.has_view_permission(request, saga):
             raise PermissionDenied
-        request.current_app = self.admin_site.name
         return TemplateResponse(
             request,
             self.detail_template,

@@ -21,6 +21,7 @@ from rest_framework.response import Response
 from sagas.api.filters import SagaFilter
 from sagas.api.headers import etag, expected_revision, idempotency_key
 from sagas.api.pagination import SagaPagination
+from sagas.api.parsers import SagaJSONParser
 from sagas.api.permissions import MayLook
 from sagas.api.problems import ProblemViews
 from sagas.api.serializers import (
@@ -49,6 +50,7 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
     queryset = Saga.objects.defer("input")
     serializer_class = SagaSerializer
     permission_classes = (IsAuthenticated, MayLook)
+    parser_classes = (SagaJSONParser,)
     pagination_class = SagaPagination
     filter_backends = (SagaFilter,)
 
@@ -80,7 +82,7 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
             by=request.user,
         )
         response = self._accepted(str(saga.pk))
-        response["Location"] = response.data["url"]
+        response["Location"] = str(response.data["url"])  # A plain str: wsgiref takes no subclass.
         return response
 
     def _operate(self, request: Request, operation: Operation, pk: str) -> Response:

@@ -160,10 +160,18 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
 
 def lock_one(saga_id: UUID) -> Locked:
     """Lock one saga. Raise `Saga.DoesNotExist`."""
-    locked = lock(Saga.objects.select_for_update().filter(pk=saga_id), payload=True)
-    if not locked:
+    return _only(lock(Saga.objects.select_for_update().filter(pk=saga_id)), saga_id)
+
+
+def look_at(saga_id: UUID) -> Locked:
+    """Read one saga as `lock_one` does, without the lock: to say what could be done, not to do it."""
+    return _only(lock(Saga.objects.filter(pk=saga_id)), saga_id)
+
+
+def _only(found: list[Locked], saga_id: UUID) -> Locked:
+    if not found:
         raise Saga.DoesNotExist(f"There is no saga {saga_id}.")
-    return locked[0]
+    return found[0]
 
 
 def write(batch: Sequence[Locked]) -> None:

@@ -2,9 +2,9 @@
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from sagas.clock import InsertTime
 from sagas.models.saga import Saga
 
 
@@ -17,7 +17,7 @@ class SagaFact(models.Model):
     """Where it comes from: the same fact arriving twice is one."""
     data = models.JSONField(_("data"), default=dict)
     by = models.CharField(_("by"), max_length=200, blank=True)
-    at = models.DateTimeField(_("at"), db_default=Now())
+    at = models.DateTimeField(_("at"), db_default=InsertTime())
     applied_at = models.DateTimeField(_("applied"), null=True, blank=True)
 
     class Meta:

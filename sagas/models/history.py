@@ -2,9 +2,9 @@
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 
+from sagas.clock import InsertTime
 from sagas.models.saga import Saga
 
 
@@ -51,7 +51,7 @@ class HistoryEntry(models.Model):
     direction = models.CharField(_("direction"), max_length=7, blank=True)
     attempt = models.PositiveIntegerField(_("attempt"), null=True, blank=True)
     data = models.JSONField(_("data"), default=dict)
-    at = models.DateTimeField(_("at"), db_default=Now())
+    at = models.DateTimeField(_("at"), db_default=InsertTime())
 
     class Meta:
         verbose_name = _("history entry")

@@ -1,8 +1,9 @@
 """Results kept under idempotency keys."""
 
 from django.db import models
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from sagas.clock import InsertTime
 
 
 class IdempotencyRecord(models.Model):
@@ -13,7 +14,7 @@ class IdempotencyRecord(models.Model):
     key = models.CharField(_("key"), max_length=255)
     result = models.JSONField(_("result"), null=True, blank=True)
     undone_at = models.DateTimeField(_("undone"), null=True, blank=True)
-    created_at = models.DateTimeField(_("created"), db_default=Now())
+    created_at = models.DateTimeField(_("created"), db_default=InsertTime())
     expires_at = models.DateTimeField(_("expires"), null=True, blank=True, db_index=True)
     """None: never. An effect's record is what its undo goes by, however late that comes."""
 

@@ -7,10 +7,10 @@ from datetime import datetime
 
 from django.db import models
 from django.db.models import Q
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
 from django_fsm import RETURN_VALUE, FSMField, transition
 
+from sagas.clock import InsertTime
 from sagas.keys import MAX_KEY, new_saga_id
 from sagas.models.status import StatusModel, names_only
 from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaStatus
@@ -36,7 +36,7 @@ class Saga(StatusModel):
     attention = models.CharField(_("attention"), max_length=20, choices=Attention.choices, blank=True)
     input = models.JSONField(_("input"))
 
-    due_at = models.DateTimeField(_("due"), null=True, blank=True, db_default=Now())
+    due_at = models.DateTimeField(_("due"), null=True, blank=True, db_default=InsertTime())
     held_by = models.UUIDField(_("held by"), null=True, blank=True)
     fence = models.PositiveBigIntegerField(_("fence"), default=0)
     revision = models.PositiveBigIntegerField(_("revision"), default=0)
@@ -50,14 +50,14 @@ class Saga(StatusModel):
 
     correlation_id = models.CharField(_("correlation id"), max_length=200)
     started_by = models.CharField(_("started by"), max_length=200, blank=True)
-    created_at = models.DateTimeField(_("created"), db_default=Now())
-    updated_at = models.DateTimeField(_("updated"), db_default=Now())
+    created_at = models.DateTimeField(_("created"), db_default=InsertTime())
+    updated_at = models.DateTimeField(_("updated"), db_default=InsertTime())
     ended_at = models.DateTimeField(_("ended"), null=True, blank=True)
 
     class Meta:
         verbose_name = _("saga")
         verbose_name_plural = _("sagas")
-        ordering = ("-created_at", "id")
+        ordering = ("-created_at", "-id")
         default_permissions = ("view",)
         permissions = (
             ("start_saga", _("Can start sagas")),
@@ -84,7 +84,10 @@ class Saga(StatusModel):
             models.Index("due_at", name="sagas_saga_due_idx", condition=Q(due_at__isnull=False)),
             models.Index("created_at", name="sagas_saga_created"),
             models.Index("status", "created_at", name="sagas_saga_status_created"),
-            models.Index("key", name="sagas_saga_key"),
+            # Serves "is" and "begins with", whatever the database's collation.
+            models.Index(fields=["key"], name="sagas_saga_key", opclasses=["varchar_pattern_ops"]),
+            models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
+            models.Index("error_class", "created_at", name="sagas_saga_errors", condition=~Q(error_class="")),
             models.Index("error_fingerprint", name="sagas_saga_failures", condition=Q(status=S.FAILED)),
         )
 

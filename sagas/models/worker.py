@@ -3,8 +3,9 @@
 import uuid
 
 from django.db import models
-from django.db.models.functions import Now
 from django.utils.translation import gettext_lazy as _
+
+from sagas.clock import InsertTime
 
 
 class Worker(models.Model):
@@ -16,8 +17,8 @@ class Worker(models.Model):
     group = models.PositiveIntegerField(_("process group"))
     """The operating system's: the processes of one cluster share it."""
     queue = models.CharField(_("queue"), max_length=100)
-    started_at = models.DateTimeField(_("started"), db_default=Now())
-    beat_at = models.DateTimeField(_("last beat"), db_default=Now())
+    started_at = models.DateTimeField(_("started"), db_default=InsertTime())
+    beat_at = models.DateTimeField(_("last beat"), db_default=InsertTime())
     slots = models.PositiveIntegerField(_("slots"))
     busy = models.PositiveIntegerField(_("busy"), default=0)
 

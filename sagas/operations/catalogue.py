@@ -69,6 +69,10 @@ def _retry_refusal(locked: Locked) -> Refusal | None:
         return _code_refusal(locked) or next(
             (refusal for step in _to_retry(locked) if (refusal := _key_refusal(locked, step))), None
         )
+    if saga.status == SagaStatus.SUSPENDED:
+        return Refusal("invalid_state", "it is suspended. Resume it: then its steps go on.")
+    if saga.status == SagaStatus.SUSPENDED:
+        return Refusal("invalid_state", "it is suspended. Resume it, and its steps go on.")
     if saga.is_live:
         return Refusal(
             "invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt."

@@ -7,7 +7,7 @@ from uuid import UUID
 from django.db import transaction
 
 from sagas.engine.bell import announce, news_of
-from sagas.engine.locked import Locked, lock_one, write
+from sagas.engine.locked import Locked, lock_one, look_at, write
 from sagas.exceptions import OperationRefused
 from sagas.models import HistoryEntry, HistoryKind, Saga
 from sagas.operations.actors import Actor, By
@@ -69,6 +69,5 @@ def availability(saga_id: UUID, *, by: By) -> dict[str, Refusal | None]:
     Raises `Saga.DoesNotExist`.
     """
     actor = Actor.of(by)
-    with transaction.atomic(using=Saga.objects.db):
-        locked = lock_one(saga_id)
-        return {name: _refusal(operation, locked, actor, None) for name, operation in OPERATIONS.items()}
+    locked = look_at(saga_id)
+    return {name: _refusal(operation, locked, actor, None) for name, operation in OPERATIONS.items()}

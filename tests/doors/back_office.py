@@ -1,4 +1,4 @@
-"""The addresses of a project that has an admin site of its own, and no other."""
+"""The addresses of a project that has an admin site of its own beside the default one."""
 
 from django.contrib import admin
 from django.contrib.auth.models import User
@@ -19,4 +19,4 @@ site.register(HistoryEntry, HistoryEntryAdmin)
 site.register(Worker, WorkerAdmin)
 site.register(User)
 
-urlpatterns = [path("back-office/", site.urls)]
+urlpatterns = [path("admin/", admin.site.urls), path("back-office/", site.urls)]

@@ -80,6 +80,12 @@ def test_looking_changes_nothing(admin, sagas, evil):
     assert everything() == before
 
 
+def test_no_page_leads_to_djangos_log_of_edits(admin, sagas):
+    sagas.failed()
+
+    assert not [url for url in crawl(admin, "/admin/sagas/") if url.endswith("/history/")]
+
+
 def test_nothing_that_was_stored_is_executed_and_a_strict_policy_refuses_nothing(admin, sagas, evil):
     sagas.failed()
     Worker.objects.create(host=EVIL.format("host"), pid=1, group=1, queue=EVIL.format("queue"), slots=1)

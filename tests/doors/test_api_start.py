@@ -173,7 +173,7 @@ def test_a_body_is_refused_field_by_field(api, body, places):
     assert not Saga.objects.exists()
 
 
-@pytest.mark.parametrize("text", ["{", "", '{"input": NaN}', "\x00"])
+@pytest.mark.parametrize("text", ["{", "", '{"input": NaN}', "\x00", "[" * 50_000])
 def test_a_body_that_is_no_json_is_refused(api, text):
     response = api.post(URL, text, content_type="application/json")
 

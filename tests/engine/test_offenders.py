@@ -50,9 +50,7 @@ def test_the_offender_is_halted_and_the_others_go_on(define, hand, number, place
     saga = Saga.objects.get(pk=outcomes[offender].attempt.held.id)
     assert (saga.status, saga.attention) == ("failed", "unknown_outcome")
     assert statuses(saga) == {"pay": "unknown", "send": "pending"}
-    assert saga.error == (
-        f"attempt 1 at step 'pay' of saga {saga.pk} came to done, but could not be stored."
-    )
+    assert saga.error == (f"attempt 1 at step 'pay' of saga {saga.pk} came to done, but could not be stored.")
     assert (saga.held_by, saga.due_at) == (None, None)
     assert saga.pk in settlement.let_go
     assert {attempt.step.name for attempt in settlement.attempts} == ({"send"} if number > 1 else set())
@@ -140,3 +138,29 @@ def test_an_error_class_with_an_endless_name_is_stored(define, play):
     saga = run_saga(define(step("pay", retry=ONCE)), {})
     assert saga.status == "compensated"
     assert saga.error_class == "E" * 200
+
+
+def test_a_saga_that_cannot_be_claimed_holds_up_nobody(define, hand):
+    poison, *others = start_many(define(step("pay")), [{}] * 5)
+    with connection.cursor() as cursor:
+        _refuse_to_begin(cursor, poison)
+    assert {attempt.held.id for attempt in hand.take()} == {saga.pk for saga in others}
+
+
+def _refuse_to_begin(cursor: Any, saga: Saga) -> None:
+    condition = f"OLD.id = '{saga.pk.hex}' AND NEW.status = 'running'"
+    if connection.vendor == "sqlite":
+        cursor.execute(
+            f"CREATE TRIGGER refuse BEFORE UPDATE ON sagas_saga WHEN {condition} "
+            "BEGIN SELECT RAISE(ABORT, 'refused'); END"
+        )
+        return
+    cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+    cursor.execute(
+        "CREATE FUNCTION refuse() RETURNS trigger LANGUAGE plpgsql AS $$ BEGIN RAISE 'refused' "
+        "USING ERRCODE = 'integrity_constraint_violation'; END $$"
+    )
+    cursor.execute(
+        f"CREATE TRIGGER refuse BEFORE UPDATE ON sagas_saga FOR EACH ROW WHEN ({condition}) "
+        "EXECUTE FUNCTION refuse()"
+    )

@@ -48,6 +48,12 @@ def orders(define):
     return define(step("pay"), input=OrderInput, key="order:{order_id}")
 
 
+class Anywhere(serializers.Serializer[Any]):
+    """An input that may leave its field out."""
+
+    place = serializers.CharField(required=False, allow_null=True)
+
+
 def start_in_vain(definition: type[SagaDefinition], **options: Any) -> Saga:
     """Start a saga in a transaction that comes to nothing."""
     with transaction.atomic():
@@ -281,6 +287,12 @@ class TestKeys:
         with pytest.raises(InputRefused, match="has 206 characters, more than 200"):
             start(orders, {"order_id": "x" * 200})
 
+    @pytest.mark.parametrize("input", [{}, {"place": None}])
+    def test_a_key_needs_its_fields(self, define, input):
+        definition = define(step("book"), input=Anywhere, key="place:{place}")
+        with pytest.raises(InputRefused, match="place"):
+            start(definition, input)
+
 
 class TestIdempotency:
     def test_the_same_start_again_is_the_same_saga(self, orders):
@@ -366,6 +378,20 @@ class TestInput:
         with pytest.raises((InputRefused, NotStorable), match=r"samples\.trip"):
             start(define(step("book"), input=Anything), {"data": data})
         assert not Saga.objects.exists()
+
+    @pytest.mark.parametrize(
+        ("option", "text"),
+        [
+            ("key", "a\x00b"),
+            ("key", "\ud800"),
+            ("correlation_id", "a\x00b"),
+            ("correlation_id", "\ud800"),
+            ("idempotency_key", "\ud800"),
+        ],
+    )
+    def test_text_that_no_database_stores_is_refused(self, define, option, text):
+        with pytest.raises(InputRefused):
+            start(define(step("book")), {}, **{option: text})
 
     def test_an_input_without_fields_is_an_empty_one(self, define):
         saga = start(define(step("book"), input=Nothing), {})

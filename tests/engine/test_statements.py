@@ -7,6 +7,7 @@ from django.db import connection
 
 from sagas import Parallel, PermanentFailure, clock, start_many
 from sagas.models import Saga
+from sagas.operations.performing import perform
 from sagas.testing import run_due
 from tests.engine.hands import Hand
 from tests.engine.statements import statements
@@ -93,3 +94,16 @@ def test_input_and_results_are_not_read_to_be_settled(define, play):
         hand.settle(*outcomes)
     reads = [each for each in asked if each.startswith("SELECT")]
     assert not [each for each in reads if '"result"' in each or '"input"' in each]
+
+
+@pytest.mark.parametrize("number", [1, 10])
+def test_wishes_that_are_honoured_cost_one_more(define, number):
+    sagas = start_many(define(step("a"), step("b")), [{}] * number)
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    for saga in sagas:
+        perform(saga.pk, "compensate", by=None)
+    with statements() as asked:
+        settlement = hand.settle(*outcomes)
+    assert len(settlement.attempts) == number
+    assert len(asked) == WITH_HISTORY + 1, asked

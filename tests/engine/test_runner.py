@@ -1,0 +1,294 @@
+"""The runner, in this process: real threads, a real event loop, real time-outs."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+import time
+from collections.abc import Callable
+from datetime import timedelta
+from typing import Any
+
+import pytest
+from django_q.models import OrmQ
+
+from sagas import Parallel, PermanentFailure, RetryLater, RetryPolicy, start, start_many
+from sagas.clock import database_now
+from sagas.engine.runner import Ran, Runner
+from sagas.models import HistoryKind, Saga, SagaStep, Wake, Worker
+from sagas.states import AT_WORK
+from sagas.telemetry import current_saga
+from tests.samples import HOUR, ONCE, history, statuses, step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+MOMENT = timedelta(milliseconds=100)
+SOON = RetryPolicy(attempts=3, first_delay=MOMENT, jitter=0)
+
+
+@pytest.fixture(autouse=True)
+def brisk(settings):
+    """A runner that does not linger."""
+    settings.SAGAS = settings.SAGAS | {
+        "LINGER": timedelta(milliseconds=300),
+        "POLL": timedelta(milliseconds=20),
+        "BUDGET": timedelta(seconds=10),
+        "THREADS": 4,
+    }
+
+
+def run(**options: Any) -> Ran:
+    """Run a runner to its end, which has to come soon."""
+    began = time.monotonic()
+    ran = Runner(**options).run()
+    assert time.monotonic() - began < 4
+    assert not Worker.objects.exists()
+    return ran
+
+
+def sleeping(seconds: float, result: dict[str, Any] | None = None) -> Callable[[Any], Any]:
+    """Return an answer that takes its time, in a thread."""
+
+    def answer(ctx: Any) -> Any:
+        time.sleep(seconds)
+        return result
+
+    return answer
+
+
+def test_steps_in_threads_and_on_the_loop_are_done(define, play):
+    play.always("b", {"n": 1})
+    definition = define(
+        step("a"),
+        step("b", asynchronous=True),
+        Parallel(step("c"), step("d", asynchronous=True)),
+        step("e", asynchronous=True),
+    )
+    sagas = start_many(definition, [{}] * 20)
+    ran = run()
+
+    assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
+    assert set(SagaStep.objects.values_list("status", "attempts")) == {("completed", 1)}
+    assert sorted(play.calls) == sorted("abcde" * 20)
+    assert {ctx.results["b"]["n"] for ctx in play.contexts["e"]} == {1}
+    assert (ran.claimed, ran.attempts, ran.leaking) == (20, 100, False)
+    assert all(len(history(saga)) == 2 for saga in sagas)
+
+
+def test_sync_steps_run_in_threads_and_async_steps_on_the_loop(define, play):
+    where: dict[str, str] = {}
+    for name in "ab":
+        play.always(name, lambda ctx, name=name: where.update({name: threading.current_thread().name}))
+    start(define(step("a"), step("b", asynchronous=True)), {})
+    run()
+    assert where["a"].startswith("saga-step-")
+    assert where["b"] == "MainThread"
+
+
+def test_what_a_step_logs_belongs_to_its_saga(define, play):
+    seen: dict[str, Any] = {}
+    for name in "ab":
+        play.always(name, lambda ctx, name=name: seen.update({name: current_saga.get()}))
+    saga = start(define(step("a"), step("b", asynchronous=True)), {})
+    run()
+    assert seen == {"a": saga.pk, "b": saga.pk}
+
+
+def test_async_steps_run_side_by_side(define, play):
+    async def think() -> None:
+        await asyncio.sleep(0.3)
+
+    play.always("a", lambda ctx: think())
+    start_many(define(step("a", asynchronous=True)), [{}] * 50)
+    run()
+    assert Saga.objects.filter(status="completed").count() == 50
+
+
+def test_a_retry_that_comes_due_while_it_lingers_is_made(define, play):
+    play.says("a", RetryLater("busy"), RetryLater("busy"))
+    saga = start(define(step("a", retry=SOON)), {})
+    run()
+    saga.refresh_from_db()
+    assert (saga.status, play.calls) == ("completed", ["a"] * 3)
+
+
+def test_a_way_back(define, play):
+    play.says("c", PermanentFailure("no"))
+    saga = start(define(step("a"), step("b", asynchronous=True), step("c", asynchronous=True)), {})
+    run()
+    saga.refresh_from_db()
+    assert (saga.status, play.calls) == ("compensated", ["a", "b", "c", "undo b", "undo a"])
+
+
+def test_an_async_step_whose_time_is_up_is_cancelled_and_not_known(define, play):
+    fate: list[str] = []
+
+    async def hang() -> None:
+        try:
+            await asyncio.sleep(30)
+        except asyncio.CancelledError:
+            fate.append("cancelled")
+            raise
+
+    play.always("a", lambda ctx: hang())
+    saga = start(define(step("a", asynchronous=True, timeout=MOMENT, retry=ONCE)), {})
+    run()
+
+    saga.refresh_from_db()
+    a = saga.steps.get()
+    assert fate == ["cancelled"]
+    assert (a.status, a.error_class, a.error) == (
+        "unknown",
+        "OutcomeUnknown",
+        "No answer within 0:00:00.100000.",
+    )
+    assert saga.status == "compensating"
+    assert a.inflight_until is not None
+    assert timedelta(seconds=25) < a.inflight_until - database_now("default") < timedelta(seconds=31)
+
+
+def test_a_sync_step_whose_time_is_up_is_not_known_at_once(define, play):
+    released = threading.Event()
+    play.always("a", lambda ctx: released.wait(20))
+    saga = start(define(step("a", timeout=MOMENT, retry=ONCE)), {})
+    ran = run()
+    released.set()
+    assert statuses(saga) == {"a": "unknown"}
+    assert not ran.leaking
+
+
+def test_what_its_thread_comes_back_with_is_evidence(define, play):
+    play.always("a", sleeping(0.3, {"late": True}))
+    saga = start(define(step("a", timeout=MOMENT, retry=ONCE)), {})
+    run()
+    assert statuses(saga) == {"a": "unknown"}
+    [entry] = history(saga, HistoryKind.EVIDENCE)
+    assert (entry.step, entry.attempt, entry.data["result"]) == ("a", 1, {"late": True})
+
+
+def test_a_late_answer_of_one_attempt_does_not_disturb_the_next(define, play):
+    play.says("a", sleeping(0.5, {"n": 1}), sleeping(0.6, {"n": 2}))
+    saga = start(define(step("a", timeout=timedelta(milliseconds=300), retry=SOON)), {})
+    play.always("a", {"n": 3})
+    run()
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+    assert saga.steps.get().result == {"n": 3}
+    assert {entry.attempt for entry in history(saga, HistoryKind.EVIDENCE)} <= {1, 2}
+
+
+def test_a_step_that_will_not_be_cancelled_does_not_hold_the_runner(define, play):
+    async def cling() -> None:
+        until = time.monotonic() + 8
+        while time.monotonic() < until:
+            try:
+                await asyncio.sleep(0.05)
+            except asyncio.CancelledError:
+                continue
+
+    play.always("a", lambda ctx: cling())
+    saga = start(define(step("a", asynchronous=True, timeout=MOMENT, retry=ONCE)), {})
+    other = start(define(step("b"), name="samples.other"), {})
+    run()
+    other.refresh_from_db()
+    assert statuses(saga) == {"a": "unknown"}
+    assert other.status == "completed"
+
+
+def test_a_thread_that_an_async_step_left_behind_does_not_hold_the_runner(define, play):
+    play.always("a", lambda ctx: asyncio.to_thread(time.sleep, 6))
+    saga = start(define(step("a", asynchronous=True, timeout=MOMENT, retry=ONCE)), {})
+    run()
+    assert statuses(saga) == {"a": "unknown"}
+
+
+@pytest.mark.parametrize(
+    "error", [SystemExit(1), KeyboardInterrupt(), GeneratorExit(), asyncio.CancelledError()]
+)
+@pytest.mark.parametrize("asynchronous", [False, True], ids=["sync", "async"])
+def test_nothing_a_step_raises_ends_the_runner(define, play, error, asynchronous):
+    play.says("a", error)
+    saga = start(define(step("a", asynchronous=asynchronous, retry=SOON), step("b")), {})
+    run()
+    saga.refresh_from_db()
+    assert (saga.status, play.calls) == ("completed", ["a", "a", "b"])
+
+
+def test_when_its_budget_ends_it_starts_nothing_new_and_lets_everything_go_at_once(define, play):
+    play.always("a", sleeping(0.4))
+    definition = define(step("a"), step("b"))
+    sagas = start_many(definition, [{}] * 6)
+    run(budget=MOMENT)
+
+    assert "b" not in play.calls
+    assert play.calls == ["a"] * 4  # as many as it has threads
+    done = SagaStep.objects.filter(name="a", status="completed").count()
+    assert done == 4
+    for saga in sagas:
+        saga.refresh_from_db()
+        assert saga.held_by is None
+        assert saga.due_at is not None
+        assert saga.due_at <= database_now("default")
+
+
+def test_an_attempt_in_flight_at_the_end_of_the_budget_is_awaited(define, play):
+    play.always("a", sleeping(0.5, {"n": 1}))
+    saga = start(define(step("a")), {})
+    run(budget=MOMENT)
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+
+
+def test_what_comes_due_later_gets_a_wake_up(define, play):
+    play.says("a", RetryLater("busy", delay=HOUR))
+    saga = start(define(step("a")), {})
+    run()
+    saga.refresh_from_db()
+    assert saga.due_at is not None
+    [message] = OrmQ.objects.filter(lock__gt=database_now("default") + HOUR / 2)
+    assert message.lock is not None
+    assert timedelta(0) <= message.lock - saga.due_at < timedelta(seconds=2)
+
+
+def test_past_wake_ups_are_cleared_before_it_looks(define, play):
+    Wake.objects.create(queue="sagas", at=database_now("default") - HOUR)
+    Wake.objects.create(queue="sagas", at=database_now("default") + HOUR)
+    Wake.objects.create(queue="other", at=database_now("default") - HOUR)
+    run()
+    assert not Wake.objects.filter(queue="sagas", at__lt=database_now("default")).exists()
+    assert Wake.objects.filter(queue="other").exists()
+
+
+def test_it_can_be_held_to_some_sagas(define, play):
+    definition = define(step("a"))
+    wanted, other = start(definition, {}), start(definition, {})
+    run(only=[wanted.pk])
+    wanted.refresh_from_db()
+    other.refresh_from_db()
+    assert (wanted.status, other.status) == ("completed", "pending")
+
+
+def test_two_runners_share_the_work(define, play):
+    play.always("a", sleeping(0.02))
+    start_many(define(step("a"), step("b")), [{}] * 40)
+    runners = [threading.Thread(target=lambda: Runner().run()) for _ in range(2)]
+    for runner in runners:
+        runner.start()
+    for runner in runners:
+        runner.join(10)
+    assert not Saga.objects.filter(status__in=AT_WORK).exists()
+    assert sorted(play.calls) == ["a"] * 40 + ["b"] * 40
+    assert set(SagaStep.objects.values_list("attempts", flat=True)) == {1}
+
+
+def test_a_process_whose_threads_are_stuck_is_to_be_replaced(define, play):
+    released = threading.Event()
+    play.always("a", lambda ctx: released.wait(20))
+    start_many(define(step("a", timeout=MOMENT, retry=ONCE)), [{}] * 2)
+    ran = run()
+    released.set()
+    assert ran.leaking
+
+
+def test_with_nothing_to_do_it_ends(db):
+    assert run() == Ran()

@@ -1,0 +1,96 @@
+"""Wake-ups: one a second, on time, and never the caller's trouble."""
+
+from __future__ import annotations
+
+import logging
+from datetime import timedelta
+
+import pytest
+from django.utils import timezone
+from django_q.conf import Conf
+from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from sagas import clock
+from sagas.clock import database_now
+from sagas.models import Wake
+from sagas.wake import TASK, clear_past_wakes, queue_name, task_timeout, wake
+from tests.samples import HOUR, MINUTE, SECOND, step
+
+pytestmark = pytest.mark.django_db
+
+
+def test_a_wake_up_asks_a_worker_to_look_and_leaves_no_trace_when_it_did():
+    wake()
+    task = SignedPackage.loads(OrmQ.objects.get().payload)
+    assert task["func"] == TASK
+    assert (task["args"], task["kwargs"]) == ((), {})
+    assert (task["save"], task["ack_failure"], task["timeout"]) == (False, True, task_timeout())
+    assert OrmQ.objects.get().key == queue_name()
+
+
+def test_of_many_in_one_second_one_is_sent():
+    at = database_now("default") + HOUR
+    for _ in range(5):
+        wake(at.replace(microsecond=1))
+    wake(at.replace(microsecond=999_999))
+    assert OrmQ.objects.count() == Wake.objects.count() == 1
+    wake(at + 2 * SECOND)
+    assert OrmQ.objects.count() == 2
+
+
+def test_one_for_later_is_not_delivered_before_its_time():
+    at = database_now("default") + HOUR
+    wake(at)
+    lock = OrmQ.objects.get().lock
+    assert lock is not None
+    assert timedelta(0) <= lock - at < 2 * SECOND
+
+
+def test_also_where_the_databases_clock_is_not_the_hosts():
+    clock.shift(5 * MINUTE)
+    wake(database_now("default") + HOUR)
+    lock = OrmQ.objects.get().lock
+    assert lock is not None
+    assert abs(lock - timezone.now() - HOUR) < 2 * SECOND
+
+
+@pytest.mark.parametrize("ago", [timedelta(0), HOUR])
+def test_one_for_the_past_is_for_now(ago):
+    wake(database_now("default") - ago)
+    lock = OrmQ.objects.get().lock
+    assert lock is not None
+    assert lock <= timezone.now()
+
+
+def test_a_flag_that_was_lost_silences_one_second_and_no_more():
+    now = database_now("default").replace(microsecond=0)
+    Wake.objects.create(queue=queue_name(), at=now - SECOND)
+    wake()
+    assert OrmQ.objects.count() == 1
+
+
+def test_who_looks_lets_new_ones_through():
+    wake()
+    wake(database_now("default") + HOUR)
+    clear_past_wakes("default")
+    assert [flag.at > database_now("default") for flag in Wake.objects.all()] == [True]
+
+
+def test_a_broker_without_timers_is_woken_for_the_present_only(monkeypatch):
+    monkeypatch.setattr(Conf, "BROKER_CLASS", "somewhere.Broker")
+    wake(database_now("default") + HOUR)
+    assert not OrmQ.objects.exists()
+
+
+def test_what_cannot_be_sent_is_logged_and_not_raised(monkeypatch, caplog):
+    monkeypatch.setattr("sagas.wake.async_task", lambda *args, **kwargs: 1 / 0)
+    with caplog.at_level(logging.WARNING, "sagas.wake"):
+        wake()
+    assert "A wake-up could not be sent; the sagas wait for the next one." in caplog.text
+
+
+def test_a_runner_has_time_for_its_longest_step(define):
+    before = task_timeout()
+    define(step("pay", timeout=5 * MINUTE, undo_timeout=HOUR))
+    assert task_timeout() - before > 30 * 60
