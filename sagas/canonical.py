@@ -45,6 +45,11 @@ def canonical(value: Any) -> str:
     return json.dumps(value, ensure_ascii=False, separators=(",", ":"), sort_keys=True)
 
 
+def is_storable(text: str) -> bool:
+    """Say whether every database stores the text: without NUL and lone surrogates."""
+    return not _UNSTORABLE.search(text)
+
+
 def clean_text(text: str) -> str:
     """Return `text` fit to be stored as an error: no NUL, no lone surrogates, at most 2 000 characters."""
     text = _UNSTORABLE.sub("\ufffd", text[: MAX_ERROR_CHARACTERS + 1])
@@ -84,7 +89,7 @@ def _check(value: Any, what: str, path: str, levels: int) -> None:
 
 
 def _check_text(text: str, what: str, path: str) -> None:
-    if _UNSTORABLE.search(text):
+    if not is_storable(text):
         raise _refusal(what, path, "text with a NUL or a lone surrogate", "Clean it before passing it on.")
 
 

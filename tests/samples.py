@@ -83,7 +83,9 @@ class Play:
             isinstance(answer, type) and issubclass(answer, BaseException)
         ):
             raise answer
-        return answer(ctx) if callable(answer) else answer
+        if answer is None or isinstance(answer, Mapping):
+            return answer
+        return answer(ctx)
 
 
 _play = Play()

@@ -153,6 +153,8 @@ class Calls:
                 )
                 settled = returned(attempt, await action(context_of(attempt)), sent=sent)
             except BaseException as error:
+                if self._loop.is_closed():
+                    raise  # The runner is gone, and this is how Python clears away what it left.
                 settled = raised(attempt, error, sent=sent)
         self._came_back(attempt, settled)
 

@@ -6,14 +6,16 @@ due and still held was left by a worker that died: its attempts in flight are co
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
 from uuid import UUID
 
-from django.db.models import Q
+from django.db.models import Q, QuerySet
 
+from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
 from sagas.engine.attempts import Attempt, Held
@@ -22,9 +24,11 @@ from sagas.engine.locked import Locked, lock, write
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
-from sagas.engine.transactions import durably
+from sagas.engine.transactions import durably, is_transient
 from sagas.models import HistoryKind, Saga
 from sagas.states import AT_WORK
+
+log = logging.getLogger("sagas.engine")
 
 
 @dataclass
@@ -56,13 +60,23 @@ def claim(
     `alone` says that the worker holds nothing, so that sagas under suspicion of killing it may be claimed.
     `only` restricts the claim to these sagas.
     """
-    began = monotonic()
-    with Reservation(slots) as reservation:
-        claimed = durably(
-            lambda: _claim(worker, reservation.anew(), limit, lease, alone, only, began),
-            happened=lambda claimed: _is_ours(worker, claimed),
-        )
-    announce(claimed.news)
+    try:
+        return _claim_batch(worker, slots, limit, lease, alone, only)
+    except Exception as error:
+        if is_transient(error) or (only is not None and len(only) == 1):
+            raise
+        log.exception("A batch of sagas could not be claimed; they are claimed one by one.")
+    claimed = Claimed()
+    for saga_id in list(_due(only).values_list("pk", flat=True)[:limit]):
+        try:
+            one = _claim_batch(worker, slots, 1, lease, alone and not claimed.attempts, [saga_id])
+        except Exception as error:
+            if is_transient(error):
+                raise
+            _put_off(saga_id, error, lease)
+        else:
+            claimed.attempts += one.attempts
+            claimed.apart = claimed.apart or one.apart
     return claimed
 
 
@@ -77,6 +91,39 @@ def known() -> Q:
     return query
 
 
+def _due(only: Sequence[UUID] | None) -> QuerySet[Saga]:
+    due = Saga.objects.filter(known(), status__in=AT_WORK, due_at__lte=DatabaseTime()).order_by("due_at")
+    return due if only is None else due.filter(pk__in=only)
+
+
+def _put_off(saga_id: UUID, error: Exception, lease: timedelta) -> None:
+    """Leave a saga that cannot be claimed for a while, with what is wrong, so that the others are."""
+    log.error("Saga %s cannot be claimed; it is left for %s.", saga_id, lease, exc_info=error)
+    Saga.objects.filter(pk=saga_id, due_at__lte=DatabaseTime()).update(
+        due_at=DatabaseTime() + lease,
+        error_class=type(error).__name__,
+        error=clean_text(f"The saga cannot be claimed: {error}"),
+    )
+
+
+def _claim_batch(
+    worker: UUID,
+    slots: Slots,
+    limit: int,
+    lease: timedelta,
+    alone: bool,
+    only: Sequence[UUID] | None,
+) -> Claimed:
+    began = monotonic()
+    with Reservation(slots) as reservation:
+        claimed = durably(
+            lambda: _claim(worker, reservation.anew(), limit, lease, alone, only, began),
+            happened=lambda claimed: _is_ours(worker, claimed),
+        )
+    announce(claimed.news)
+    return claimed
+
+
 def _claim(
     worker: UUID,
     slots: Reservation,
@@ -86,12 +133,7 @@ def _claim(
     only: Sequence[UUID] | None,
     began: float,
 ) -> Claimed:
-    due = Saga.objects.select_for_update(skip_locked=True).filter(
-        known(), status__in=AT_WORK, due_at__lte=DatabaseTime()
-    )
-    if only is not None:
-        due = due.filter(pk__in=only)
-    found = lock(due.order_by("due_at")[:limit], payload=True)
+    found = lock(_due(only).select_for_update(skip_locked=True)[:limit], payload=True)
     batch, apart = company(found, alone=alone)
     claimed = Claimed(full=len(found) >= limit, apart=apart)
     taken = []

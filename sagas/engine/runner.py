@@ -86,12 +86,24 @@ class Runner:
         )
 
     def run(self) -> Ran:
-        """Run to the end and say what was done."""
-        asyncio.run(self._run())
+        """Run to the end and say what was done.
+
+        Not by `asyncio.run`, which would wait for steps that do not let themselves be cancelled.
+        """
+        self._loop = asyncio.new_event_loop()
+        main = self._loop.create_task(self._run())
+        try:
+            self._loop.run_until_complete(main)
+        except BaseException:
+            main.cancel()
+            with suppress(asyncio.CancelledError):
+                self._loop.run_until_complete(main)
+            raise
+        finally:
+            self._loop.close()
         return self.ran
 
     async def _run(self) -> None:
-        self._loop = asyncio.get_running_loop()
         self._came_back = asyncio.Event()
         threads = Threads(self._config.threads)
         self._calls = Calls(self._slots, threads, self._report)
@@ -105,7 +117,7 @@ class Runner:
             self.ran.leaking = self._calls.overdue * 2 >= self._config.threads
             threads.close()
             if self._heartbeat.is_running:
-                await asyncio.to_thread(self._heartbeat.stop)
+                await self._in_books(self._heartbeat.stop)
             await self._in_books(self._leave)
             self._books.shutdown()
 

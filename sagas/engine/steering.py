@@ -65,7 +65,8 @@ def advance(
 def turn_back(locked: Locked, *, act: dict[str, Any] | None = None) -> None:
     """Stop going forward: end the attempts that wait for their turn, and go back from here."""
     for name, step in locked.steps.items():
-        if step.status == StepStatus.WAITING:
+        # A pending step may have happened too: when a person wanted it tried again.
+        if step.status == StepStatus.WAITING or (step.status == StepStatus.PENDING and step.in_doubt):
             _close(locked.step(name), locked.outline.steps[name], locked.now)
     fulfil(locked, FactKind.TURN_BACK)
     locked.move(locked.saga.turn_back, act=act)
@@ -170,6 +171,7 @@ def _stop(locked: Locked, decision: Decision) -> None:
     saga = locked.saga
     match decision:
         case Halt(attention):
+            fulfil(locked, FactKind.SUSPEND)  # It stops either way.
             locked.move(saga.halt, attention, act={"kind": "status", "data": {"attention": attention.value}})
         case Suspend():
             fulfil(locked, FactKind.SUSPEND)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any, Protocol, TypeAlias
 
+from sagas.canonical import clean_text
 from sagas.models import ActorKind, Saga
 
 
@@ -34,7 +35,7 @@ class Actor:
             return cls(ActorKind.CODE, "")
         if isinstance(by, str):
             kind = ActorKind.COMMAND if by.startswith("command:") else ActorKind.CODE
-            return cls(kind, by[:200])
+            return cls(kind, clean_text(by)[:200])
         return cls(ActorKind.USER, by.get_username()[:200], by)
 
     def may(self, permission: str, saga: Saga | None = None) -> bool:

@@ -71,8 +71,6 @@ def _retry_refusal(locked: Locked) -> Refusal | None:
         )
     if saga.status == SagaStatus.SUSPENDED:
         return Refusal("invalid_state", "it is suspended. Resume it: then its steps go on.")
-    if saga.status == SagaStatus.SUSPENDED:
-        return Refusal("invalid_state", "it is suspended. Resume it, and its steps go on.")
     if saga.is_live:
         return Refusal(
             "invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt."

@@ -6,6 +6,7 @@ from uuid import UUID
 
 from django.db import transaction
 
+from sagas.canonical import clean_text
 from sagas.engine.bell import announce, news_of
 from sagas.engine.locked import Locked, lock_one, look_at, write
 from sagas.exceptions import OperationRefused
@@ -32,7 +33,7 @@ def perform(
             "actor_kind": actor.kind,
             "actor": actor.name,
             "operation": wanted.name,
-            "reason": reason,
+            "reason": clean_text(reason),
         }
         refusal = _refusal(wanted, locked, actor, expected_revision)
         if refusal is None:

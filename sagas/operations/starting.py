@@ -9,12 +9,12 @@ from typing import Any, Final
 from django.db import transaction
 from django.utils.functional import Promise
 
-from sagas.canonical import canonical, gate
+from sagas.canonical import canonical, gate, is_storable
 from sagas.definitions import SagaDefinition, registry
 from sagas.definitions.checks import definition_problems
 from sagas.engine.births import new_saga, store
 from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused, NotStorable
-from sagas.keys import MAX_KEY, render_key, saga_id_for
+from sagas.keys import MAX_KEY, render_key, saga_id_for, template_names
 from sagas.models import Saga
 from sagas.operations.actors import Actor, By
 from sagas.states import LIVE
@@ -135,6 +135,14 @@ def _prepared(
     correlation_id: str | None,
 ) -> Saga:
     stored = validated(definition, input)
+    given = {"key": key, "idempotency_key": idempotency_key, "correlation_id": correlation_id}
+    for name, text in given.items():
+        if text is not None and not (is_storable(text) and 0 < len(text) <= MAX_KEY):
+            raise InputRefused(
+                f"{definition.name} was not started: its {name} must have 1 to {MAX_KEY} characters, and "
+                "neither NUL nor lone surrogates.",
+                {name: [f"1 to {MAX_KEY} characters that can be stored."]},
+            )
     return new_saga(
         definition,
         input=stored,
@@ -149,18 +157,17 @@ def _prepared(
 
 def _business_key(definition: type[SagaDefinition], input: Mapping[str, Any], key: str | None) -> str | None:
     if definition.key is None:
-        if key is not None and not 0 < len(key) <= MAX_KEY:
-            raise InputRefused(
-                f"{definition.name} was not started: its key has {len(key)} characters. "
-                f"It may have 1 to {MAX_KEY}.",
-                {"key": [f"1 to {MAX_KEY} characters."]},
-            )
         return key
     if key is not None:
         raise InputRefused(
             f"{definition.name} was not started with the key {key!r}: it makes its own, {definition.key!r}. "
             "Leave the key out.",
             {"key": ["This definition makes its own key."]},
+        )
+    if missing := sorted(name for name in template_names(definition.key) if input.get(name) is None):
+        raise InputRefused(
+            f"{definition.name} was not started: its key {definition.key!r} needs {', '.join(missing)}.",
+            {name: ["The saga's key is made of it."] for name in missing},
         )
     try:
         return render_key(definition.key, input)

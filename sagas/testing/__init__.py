@@ -16,6 +16,7 @@ from django.db.models import Min
 from sagas import clock
 from sagas.conf import saga_settings
 from sagas.definitions import SagaDefinition, Step, StepContext
+from sagas.engine.attempts import Attempt
 from sagas.engine.calls import call_here
 from sagas.engine.claims import claim, known
 from sagas.engine.settlement import settle
@@ -28,6 +29,7 @@ from sagas.states import Direction
 __all__ = ["advance", "make_context", "run_due", "run_saga"]
 
 MOST_ROUNDS = 10_000
+MANY = 1_000_000
 
 
 def make_context(
@@ -75,14 +77,18 @@ def run_due() -> None:
     """Run every saga that is due now, until none is."""
     worker = uuid4()
     lease = saga_settings().lease
+    slots = Slots(threads=MANY, tasks=MANY)
+    attempts: list[Attempt] = []
     for _ in range(MOST_ROUNDS):
-        slots = Slots(threads=1_000_000, tasks=1_000_000)
+        if attempts:
+            outcomes = [call_here(attempt) for attempt in attempts]
+            for attempt in attempts:
+                slots.release(attempt.step, attempt.direction)
+            attempts = settle(outcomes, worker, slots, lease=lease).attempts
+            continue
         claimed = claim(worker, slots, limit=saga_settings().batch, lease=lease)
         attempts = claimed.attempts
-        while attempts:
-            outcomes = [call_here(attempt) for attempt in attempts]
-            attempts = settle(outcomes, worker, slots, lease=lease).attempts
-        if not (claimed.attempts or claimed.full or claimed.apart):
+        if not (attempts or claimed.full or claimed.apart):
             return
     raise AssertionError(
         f"Sagas were still due after {MOST_ROUNDS} rounds: some step asks for no delay for ever."

@@ -203,8 +203,8 @@ def test_an_action_tells_what_it_did_and_each_kind_of_what_it_did_not(admin, sag
 
     assert sentences[0] == "Retry was requested for 2 sagas."
     assert sorted(sentences[1:]) == [
-        "1 saga was left as it is. Retry was refused for samples.trip order:5: it is suspended and no step "
-        "of it failed or waits for its next attempt.",
+        "1 saga was left as it is. Retry was refused for samples.trip order:5: it is suspended. Resume it: "
+        "then its steps go on.",
         "2 sagas were left as they are, for the same reason. One of them: Retry was refused for samples.trip "
         "order:3: it has ended as completed. Start a new saga instead.",
     ]

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from typing import Any
 from uuid import UUID
 
 import pytest
+from django.dispatch import Signal
 
 from sagas.signals import saga_compensated, saga_completed, saga_needs_attention
 
@@ -18,6 +20,10 @@ class Alarms:
         self.compensated: list[UUID] = []
         self.attention: list[tuple[UUID, str]] = []
         self.alerts: list[tuple[UUID, str, str]] = []
+
+    def heard(self) -> dict[str, list[Any]]:
+        """Return all that was heard, by kind."""
+        return {kind: heard for kind, heard in vars(self).items() if heard}
 
     def hear_completed(self, saga_id: UUID, **rest: object) -> None:
         self.completed.append(saga_id)
@@ -43,7 +49,7 @@ def alarms(settings) -> Iterator[Alarms]:
     global _alarms
     _alarms = Alarms()
     settings.SAGAS = settings.SAGAS | {"ALERT": f"{__name__}.alert"}
-    wires = [
+    wires: list[tuple[Signal, Callable[..., None]]] = [
         (saga_completed, _alarms.hear_completed),
         (saga_compensated, _alarms.hear_compensated),
         (saga_needs_attention, _alarms.hear_attention),

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 import threading
 from collections.abc import Awaitable, Callable
+from functools import partial
 from time import monotonic
 from typing import Any
 from uuid import uuid4
@@ -41,6 +42,10 @@ class Desk:
         while not condition():
             assert monotonic() < ends
             await asyncio.sleep(0.01)
+
+
+def wait_for(event: threading.Event) -> None:
+    event.wait(5)
 
 
 def at_a_desk(scene: Callable[[Desk], Awaitable[None]], **options: Any) -> None:
@@ -91,7 +96,7 @@ def test_nor_from_a_thread_that_got_to_it_too_late(define, play):
     released = threading.Event()
 
     async def scene(desk: Desk) -> None:
-        desk.threads.submit(lambda: released.wait(5))
+        desk.threads.submit(partial(wait_for, released))
         desk.calls.send(desk.attempt(definition, lease=0.05))
         await asyncio.sleep(0.1)
         released.set()
@@ -168,7 +173,8 @@ def test_a_thread_never_keeps_a_process_alive():
     threads = Threads(1)
     running = threading.Event()
     released = threading.Event()
-    threads.submit(lambda: (running.set(), released.wait(5)))
+    threads.submit(running.set)
+    threads.submit(partial(wait_for, released))
     assert running.wait(5)
     assert [each.daemon for each in threading.enumerate() if each.name.startswith("saga-step-")] == [True]
     threads.close()

@@ -116,13 +116,13 @@ def test_a_worker_that_was_replaced_writes_nothing_but_evidence(define, hand):
 def test_an_answer_that_fits_in_all_but_one_thing_does_not_fit(define, play, hand, change):
     saga = start(define(step("pay"), step("send")), {})
     [attempt] = hand.take()
-    changes: dict[str, Any] = {
+    possible: dict[str, dict[str, Any]] = {
         "number": {"number": 2},
         "direction": {"direction": Direction.BACK},
         "step": {"step": step("send")},
-    }[change]
+    }
     before = rows(saga, without=("revision", "updated_at", "due_at"))
-    hand.settle(returned(replace(attempt, **changes), {}, sent=0.0))
+    hand.settle(returned(replace(attempt, **possible[change]), {}, sent=0.0))
     assert rows(saga, without=("revision", "updated_at", "due_at")) == before
     assert len(evidence(saga)) == 1
 

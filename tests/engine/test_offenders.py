@@ -28,8 +28,8 @@ def refusing_database(db):
     if connection.vendor == "sqlite":
         with connection.cursor() as cursor:
             cursor.execute(
-                "CREATE TRIGGER refuse_poison BEFORE UPDATE ON sagas_sagastep WHEN NEW.result LIKE '%poison%' "
-                "BEGIN SELECT RAISE(ABORT, 'poison'); END"
+                "CREATE TRIGGER refuse_poison BEFORE UPDATE ON sagas_sagastep "
+                "WHEN NEW.result LIKE '%poison%' BEGIN SELECT RAISE(ABORT, 'poison'); END"
             )
 
 

@@ -9,10 +9,10 @@ from typing import Any
 
 import pytest
 
-from sagas import OutcomeUnknown
+from sagas import OutcomeUnknown, RetryPolicy
 from sagas.canonical import MAX_DEPTH, MAX_ERROR_CHARACTERS
 from sagas.testing import advance, run_saga
-from tests.samples import MINUTE, ONCE, RetryPolicy, statuses, step
+from tests.samples import MINUTE, ONCE, statuses, step
 
 pytestmark = pytest.mark.django_db
 
@@ -83,8 +83,8 @@ def test_the_refusal_names_the_step_and_the_place(define, play):
     play.always("pay", {"lines": [{"price": Decimal(1)}]})
     saga = run_saga(define(step("pay", retry=ONCE)), {})
     assert saga.error == (
-        "The result of step 'pay' cannot be stored: at /lines/0/price there is a Decimal. Convert it to JSON types, "
-        "money and dates to strings."
+        "The result of step 'pay' cannot be stored: at /lines/0/price there is a Decimal. "
+        "Convert it to JSON types, money and dates to strings."
     )
 
 

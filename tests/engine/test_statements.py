@@ -17,7 +17,7 @@ pytestmark = pytest.mark.django_db
 
 SIZES = [1, 10, 200]
 
-# Lock the sagas, read their steps, read their facts; then write: PostgreSQL all tables at once, SQLite one by one.
+# Lock the sagas, read their steps, read their facts; then write: PostgreSQL all tables at once, SQLite each.
 WITHOUT_HISTORY = 4 if connection.vendor == "postgresql" else 5
 WITH_HISTORY = 4 if connection.vendor == "postgresql" else 6
 

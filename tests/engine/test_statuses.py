@@ -30,7 +30,7 @@ STEP: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "begin": ("pending waiting running", "running", (), {"now": NOW}),
     "park": ("running", "waiting", (WaitsFor.RETRY,), {"due_at": NOW, "in_doubt": False}),
     "complete": ("running waiting unknown", "completed", (), {"now": NOW}),
-    "fail": ("running waiting", "failed", (), {"now": NOW}),
+    "fail": ("pending running waiting", "failed", (), {"now": NOW}),
     # Of a pending step too: one that a person wanted tried again, when its key had expired meanwhile.
     "doubt": ("pending running waiting", "unknown", (), {"now": NOW}),
     "undo": ("completed unknown compensating", "compensating", (), {"now": NOW}),

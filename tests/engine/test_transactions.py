@@ -5,6 +5,7 @@ from __future__ import annotations
 import threading
 from collections.abc import Callable
 from datetime import UTC, datetime
+from typing import Any
 
 import psycopg.errors
 import pytest
@@ -20,7 +21,6 @@ from django.db import (
 )
 
 from sagas import PermanentFailure, RetryLater, start, start_many
-from sagas.engine import transactions
 from sagas.engine.transactions import durably, is_transient
 from sagas.models import HistoryKind, Saga, SagaStep
 from sagas.states import AT_WORK
@@ -67,7 +67,7 @@ def test_which_errors_are_worth_another_try(error, transient):
 @pytest.fixture
 def no_pause(monkeypatch):
     """Between tries no time passes."""
-    monkeypatch.setattr(transactions.time, "sleep", lambda seconds: None)
+    monkeypatch.setattr("sagas.engine.transactions.time.sleep", lambda seconds: None)
 
 
 def stumbling(errors: list[Exception]) -> Callable[[], str]:
@@ -189,7 +189,7 @@ def test_a_deadlock_is_repeated(define):
 @pytest.fixture
 def lose_answer():
     """Loses the answer to the next COMMIT, before or after the database carried it out."""
-    wrapper = connections["default"]
+    wrapper: Any = connections["default"]
 
     def lose(when: str, *, meanwhile: Callable[[], object] = lambda: None) -> None:
         def commit_without_answer() -> None:

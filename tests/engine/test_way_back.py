@@ -1,4 +1,4 @@
-"""The way back: what may have happened is undone in reverse order, and what fails there waits for a person."""
+"""The way back: what may have happened is undone in reverse order, and what fails waits for a person."""
 
 from __future__ import annotations
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 from sagas import HALT, OutcomeUnknown, PermanentFailure, RetryLater, clock, start
 from sagas.clock import database_now
@@ -20,7 +20,7 @@ BUSY = RetryLater("busy")
 LOST = OutcomeUnknown("no answer")
 
 
-def _trip(define: Define, **options: object) -> Saga:
+def _trip(define: Define, **options: Any) -> Saga:
     return run_saga(
         define(
             step("book", undo_retry=STEADY),

@@ -184,7 +184,8 @@ class TestRevisions:
             perform(saga.pk, "compensate", by=None, expected_revision=saga.revision)
         assert refusal.value.code == "stale_revision"
         assert str(refusal.value).endswith(
-            f"it has changed since you looked (revision {saga.revision}, now {saga.revision + 1}). Look again."
+            f"it has changed since you looked (revision {saga.revision}, now {saga.revision + 1}). "
+            "Look again."
         )
 
     def test_leases_and_refusals_are_not_what_a_person_sees(self, define, play):

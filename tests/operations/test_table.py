@@ -17,7 +17,7 @@ PIVOT = "past_pivot"
 
 OPERATIONS = ("retry", "resume", "suspend", "compensate")
 
-# A status: it is done, and the saga stands so. "asked": it is left for the worker. Else: the code of the refusal.
+# A status: it is done, and the saga stands so. "asked": it is left for the worker. Else the refusal's code.
 TABLE = {
     #                              retry           resume          suspend      compensate
     "pending":                    (STATE,          STATE,          "suspended", "compensating"),
@@ -98,8 +98,8 @@ def test_the_table_tells_of_every_situation():
         (
             "past_its_pivot",
             "compensate",
-            "it has passed its pivot, or may have, and can only go forward. Retry it until it completes, then "
-            "start the saga that reverses it.",
+            "it has passed its pivot, or may have, and can only go forward. Retry it until it completes, "
+            "then start the saga that reverses it.",
         ),
     ],
 )
