@@ -79,13 +79,9 @@ class Play:
         self.contexts[call].append(ctx)
         waiting = self._next.get(call)
         answer = waiting.pop(0) if waiting else self._always.get(call)
-        if isinstance(answer, BaseException) or (
-            isinstance(answer, type) and issubclass(answer, BaseException)
-        ):
+        if isinstance(answer, BaseException | type):
             raise answer
-        if answer is None or isinstance(answer, Mapping):
-            return answer
-        return answer(ctx)
+        return answer(ctx) if callable(answer) else answer
 
 
 _play = Play()

@@ -22,7 +22,7 @@ from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
 from sagas.exceptions import NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
 from sagas.states import Outcome
-from sagas.telemetry import tracing
+from sagas.telemetry import current_saga, tracing
 
 log = logging.getLogger("sagas.engine")
 
@@ -145,17 +145,16 @@ class Calls:
             self._threads.submit(lambda: self._run_in_thread(attempt))
 
     async def _run(self, attempt: Attempt, sent: float) -> None:
-        with tracing(attempt.held.id):
-            try:
-                action = cast(
-                    "Callable[[StepContext], Coroutine[Any, Any, Any]]",
-                    attempt.step.function(attempt.direction),
-                )
-                settled = returned(attempt, await action(context_of(attempt)), sent=sent)
-            except BaseException as error:
-                if self._loop.is_closed():
-                    raise  # The runner is gone, and this is how Python clears away what it left.
-                settled = raised(attempt, error, sent=sent)
+        current_saga.set(attempt.held.id)  # In the task's own context: there is nothing to set back.
+        function = cast(
+            "Callable[[StepContext], Coroutine[Any, Any, Any]]", attempt.step.function(attempt.direction)
+        )
+        try:
+            settled = returned(attempt, await function(context_of(attempt)), sent=sent)
+        except BaseException as error:
+            if self._loop.is_closed():
+                raise  # The runner is gone, and this is how Python clears away what it left.
+            settled = raised(attempt, error, sent=sent)
         self._came_back(attempt, settled)
 
     def _run_in_thread(self, attempt: Attempt) -> None:

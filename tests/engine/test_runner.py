@@ -71,7 +71,8 @@ def test_steps_in_threads_and_on_the_loop_are_done(define, play):
     assert set(SagaStep.objects.values_list("status", "attempts")) == {("completed", 1)}
     assert sorted(play.calls) == sorted("abcde" * 20)
     assert {ctx.results["b"]["n"] for ctx in play.contexts["e"]} == {1}
-    assert (ran.claimed, ran.attempts, ran.leaking) == (20, 100, False)
+    assert (ran.attempts, ran.leaking) == (100, False)
+    assert ran.claimed >= 20  # One that found no free thread was let go, and claimed again.
     assert all(len(history(saga)) == 2 for saga in sagas)
 
 
