@@ -15,7 +15,7 @@ from threading import Event, Thread
 from time import monotonic
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import connections, transaction
 
 from sagas.clock import DatabaseTime, database_now
 from sagas.engine.attempts import Held
@@ -102,7 +102,7 @@ class Heartbeat:
             held = list(self._held())
             renew(self._worker, held, lease=self._lease)
             Worker.objects.filter(pk=self._worker).update(beat_at=DatabaseTime(), busy=len(held))
-        except (DatabaseError, InterfaceError):
+        except Exception:  # A thread that ends would let the leases run out under calls that are well.
             log.warning("A heartbeat could not be written; leases run until they end.", exc_info=True)
             connections[Saga.objects.db].close()
 
