@@ -215,6 +215,8 @@ class TestCommand:
             stdout=subprocess.PIPE,
             text=True,
             start_new_session=True,  # No terminal of ours in which it could be in the foreground.
+            # A shell has its background jobs ignore SIGINT, and what is ignored stays so in what they start.
+            preexec_fn=lambda: signal.signal(number, signal.SIG_DFL),
         ) as run:
             assert run.stdout
             address = run.stdout.readline().strip()
