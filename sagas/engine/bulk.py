@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import json
 from collections.abc import Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass
 from functools import cache
 from typing import Any
 
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.backends.utils import CursorWrapper
 
 
 @dataclass(frozen=True)
@@ -40,16 +42,16 @@ def write(alias: str, *changes: Update | Insert) -> None:
     if not changes:
         return
     connection = connections[alias]
+    if connection.vendor == "postgresql":
+        shapes = tuple((isinstance(c, Insert), type(c.rows[0]), _shape(c)) for c in changes)
+        columns = [column for change in changes for column in _columns(change)]
+        with _binary_cursor(connection) as cursor:
+            cursor.execute(_combined(alias, shapes), columns)
+        return
     with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
-            statement = _combined(
-                alias, tuple((isinstance(c, Insert), type(c.rows[0]), _shape(c)) for c in changes)
-            )
-            cursor.execute(statement, [column for change in changes for column in _columns(change)])
-        else:
-            for change in changes:
-                statement = _prepared(alias, isinstance(change, Insert), type(change.rows[0]), _shape(change))
-                cursor.executemany(statement, _tuples(change, connection))
+        for change in changes:
+            statement = _prepared(alias, isinstance(change, Insert), type(change.rows[0]), _shape(change))
+            cursor.executemany(statement, _tuples(change, connection))
 
 
 def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]) -> set[Any]:
@@ -60,13 +62,14 @@ def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]
     key = _quoted(alias, model, (_key(model),))[0]
     tail = f"ON CONFLICT DO NOTHING RETURNING {key}"
     table = connection.ops.quote_name(model._meta.db_table)
-    with connection.cursor() as cursor:
-        if connection.vendor == "postgresql":
+    if connection.vendor == "postgresql":
+        with _binary_cursor(connection) as cursor:
             cursor.execute(
                 f"INSERT INTO {table} ({names}) SELECT * FROM unnest({_arrays(alias, model, fields)}) {tail}",
-                list(_columns(Insert(rows, fields))),
+                _columns(Insert(rows, fields)),
             )
             return {key for (key,) in cursor.fetchall()}
+    with connection.cursor() as cursor:
         inserted = set()
         marks = ", ".join(["%s"] * len(fields))
         for row, values in zip(rows, _tuples(Insert(rows, fields), connection), strict=True):
@@ -74,6 +77,20 @@ def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]
             if cursor.fetchone() is not None:
                 inserted.add(row.pk)
         return inserted
+
+
+def _binary_cursor(connection: BaseDatabaseWrapper) -> AbstractContextManager[CursorWrapper]:
+    """Return a cursor that sends its parameters apart and in binary, at half the cost of quoting them.
+
+    Django's own setting for it, ``server_side_binding``, would change every statement of the project.
+    """
+    from django.db.backends.postgresql.base import ServerBindingCursor  # Needs psycopg.
+
+    connection.ensure_connection()
+    cursor: Any = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]  # It is psycopg's.
+    return (
+        connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor)
+    )
 
 
 def _shape(change: Update | Insert) -> tuple[tuple[str, ...], tuple[str, ...]]:
@@ -170,4 +187,4 @@ def _quoted(alias: str, model: type[models.Model], fields: tuple[str, ...]) -> l
 def _arrays(alias: str, model: type[models.Model], fields: tuple[str, ...]) -> str:
     connection = connections[alias]
     kinds = (model._meta.get_field(name).rel_db_type(connection) for name in fields)  # type: ignore[union-attr]
-    return ", ".join(f"%s::{kind}[]" for kind in kinds)
+    return ", ".join(f"%b::{kind}[]" for kind in kinds)
