@@ -104,6 +104,11 @@ def call_here(attempt: Attempt) -> Settled:
             return raised(attempt, error, sent=sent)
 
 
+MOMENT = timedelta(milliseconds=50)
+MOST_AHEAD = 15
+"""Attempts that wait for one thread, at most."""
+
+
 class Calls:
     """The calls in flight of one runner, on its event loop and in its threads.
 
@@ -114,10 +119,14 @@ class Calls:
     def __init__(self, slots: Slots, threads: Threads, report: Callable[[Settled], None]) -> None:
         self._slots = slots
         self._threads = threads
+        self._pace = Pace(threads.limit)
+        self._begun: dict[Attempt, float] = {}
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._open: dict[Attempt, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self.draining = False
+        """Attempts that still wait for a thread are given back."""
         self.overdue = 0
         """Sync calls that were given up and still occupy a thread."""
 
@@ -141,7 +150,7 @@ class Calls:
             task.add_done_callback(self._tasks.discard)
             self._open[attempt] = self._loop.call_later(limit, self._give_up, attempt, sent, task)
         else:
-            self._open[attempt] = self._loop.call_later(limit, self._give_up, attempt, sent, None)
+            self._open[attempt] = self._loop.call_later(limit, self._look_at_thread, attempt)
             self._threads.submit(lambda: self._run_in_thread(attempt))
 
     async def _run(self, attempt: Attempt, sent: float) -> None:
@@ -158,14 +167,34 @@ class Calls:
         self._came_back(attempt, settled)
 
     def _run_in_thread(self, attempt: Attempt) -> None:
-        # The thread may have been stopped between the loop's look at the lease and now.
-        alive = monotonic() < attempt.held.lease_ends
+        self._begun[attempt] = began = monotonic()
+        # It may have waited, or been stopped with its process, since the loop looked at the lease.
+        alive = began < attempt.held.lease_ends and not self.draining
         settled = call_here(attempt) if alive else unsent(attempt)
         try:
-            self._loop.call_soon_threadsafe(self._came_back, attempt, settled)
+            self._loop.call_soon_threadsafe(self._left_thread, attempt, settled, monotonic() - began)
         except RuntimeError:
             # The runner gave this call up and is gone; what it did will be found out by its key.
             log.warning("%s came back after its runner had ended: %s.", attempt.label, settled.outcome.value)
+
+    def _left_thread(self, attempt: Attempt, settled: Settled, seconds: float) -> None:
+        del self._begun[attempt]
+        self._slots.allow_backlog(self._pace.backlog(seconds))
+        self._came_back(attempt, settled)
+
+    def _look_at_thread(self, attempt: Attempt) -> None:
+        """Give a sync call up if its time is over; its time runs from when it got a thread."""
+        limit = attempt.step.time_limit(attempt.direction).total_seconds()
+        now = monotonic()
+        began = self._begun.get(attempt, now)
+        if now - began >= limit:
+            self._give_up(attempt, began, None)
+        elif attempt in self._open:
+            attempt.held.renewable_until = max(
+                attempt.held.renewable_until, began + limit + GRACE.total_seconds()
+            )
+            left = limit - (now - began)
+            self._open[attempt] = self._loop.call_later(left, self._look_at_thread, attempt)
 
     def _came_back(self, attempt: Attempt, settled: Settled) -> None:
         self._slots.release(attempt.step, attempt.direction)
@@ -197,3 +226,21 @@ def _text_of(error: BaseException) -> str:
         return clean_text(str(error))
     except BaseException:
         return f"<{type(error).__name__} without a readable message>"
+
+
+class Pace:
+    """How many sync attempts may wait for a thread: as many as the threads take in a moment.
+
+    Where steps are quick, threads that wait for the books to be done stand idle, and the books are done for
+    few at a time. Where they are slow, what waits here could run elsewhere.
+    """
+
+    def __init__(self, threads: int) -> None:
+        self._threads = threads
+        self._seconds = MOMENT.total_seconds()
+
+    def backlog(self, seconds: float) -> int:
+        """Return the backlog to allow, given that one more call took so long."""
+        self._seconds += (seconds - self._seconds) * 0.1
+        ahead = MOMENT.total_seconds() / max(self._seconds, 1e-6)
+        return int(self._threads * min(max(ahead - 1, 0), MOST_AHEAD))

@@ -79,6 +79,7 @@ class Runner:
         self._hand: dict[UUID, Held] = {}
         self._outcomes: list[Settled] = []
         self._apart = False
+        self._more_due = False
         self._limit = config.batch
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._heartbeat = Heartbeat(
@@ -123,32 +124,37 @@ class Runner:
 
     async def _work(self) -> None:
         ends = monotonic() + self._budget
-        next_look = last_found = monotonic()
+        self._next_look = last_found = monotonic()
         while True:
             self._came_back.clear()
             now = monotonic()
             may_claim = now < ends and self._calls.overdue * 2 < self._config.threads
+            self._calls.draining = now >= ends
             try:
                 if self._outcomes:
                     await self._settle(begin=now < ends)
                     last_found = monotonic()
-                elif may_claim and now >= next_look and not (self._apart and self._hand) and self._slots.free:
+                elif may_claim and self._is_time_to_look(now):
                     claimed = await self._claim()
-                    more = claimed.full and not claimed.starved
-                    next_look = now if more else monotonic() + self._config.poll.total_seconds()
+                    self._more_due = claimed.full or claimed.starved
+                    again_now = claimed.full and not claimed.starved
+                    self._next_look = now if again_now else monotonic() + self._config.poll.total_seconds()
                     if claimed.attempts:
                         last_found = monotonic()
                 elif not self._hand and (not may_claim or now - last_found > self._linger):
                     return
                 else:
                     # Awake at once when a call comes back; and at the latest when it is time to look.
-                    await self._pause(max(next_look - now, self._config.poll.total_seconds()))
+                    await self._pause(max(self._next_look - now, self._config.poll.total_seconds()))
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the runner waits.", exc_info=True)
                 if now >= ends + self._config.lease.total_seconds():
                     return  # Others have taken over what was in hand.
                 await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
             await asyncio.sleep(0)  # Let the calls run that were just sent.
+
+    def _is_time_to_look(self, now: float) -> bool:
+        return now >= self._next_look and not (self._apart and self._hand) and self._slots.free > 0
 
     async def _settle(self, *, begin: bool) -> None:
         outcomes, self._outcomes = self._outcomes, []
@@ -162,6 +168,8 @@ class Runner:
         self._send(settlement.attempts)
         for saga_id in settlement.let_go:
             self._hand.pop(saga_id, None)
+        if settlement.let_go and self._more_due:
+            self._next_look = monotonic()  # There is room again, and somebody to take it.
 
     async def _claim(self) -> Claimed:
         claimed: Claimed = await self._in_books(

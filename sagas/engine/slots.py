@@ -14,6 +14,7 @@ class Slots:
     def __init__(self, *, threads: int, tasks: int) -> None:
         self.total = threads + tasks
         self._free = {False: threads, True: tasks}
+        self._backlog = 0
         self._lock = Lock()
 
     def reserve(self, step: Step, direction: Direction) -> bool:
@@ -31,15 +32,16 @@ class Slots:
         with self._lock:
             self._free[kind] += 1
 
+    def allow_backlog(self, backlog: int) -> None:
+        """Have so many sync attempts wait for a thread, beyond those that have one."""
+        with self._lock:
+            self._free[False] += backlog - self._backlog
+            self._backlog = backlog
+
     @property
     def free(self) -> int:
         """How many more attempts could be made at most."""
-        return self._free[False] + self._free[True]
-
-    @property
-    def free_threads(self) -> int:
-        """How many more sync attempts could be made."""
-        return self._free[False]
+        return max(0, self._free[False]) + self._free[True]
 
 
 class Reservation:

@@ -20,7 +20,7 @@ class Threads:
     """Runs callables in at most `limit` daemon threads."""
 
     def __init__(self, limit: int) -> None:
-        self._limit = limit
+        self.limit = limit
         self._jobs: SimpleQueue[Callable[[], None] | None] = SimpleQueue()
         self._lock = Lock()
         self._idle = 0
@@ -31,7 +31,7 @@ class Threads:
         with self._lock:
             if self._idle:
                 self._idle -= 1
-            elif self._started < self._limit:
+            elif self._started < self.limit:
                 self._started += 1
                 Thread(target=self._work, name=f"saga-step-{self._started}", daemon=True).start()
         self._jobs.put(job)
