@@ -22,7 +22,7 @@ FORWARD = Direction.FORWARD
     ("seconds", "ahead"),
     [
         (0.0001, MOST_AHEAD),  # 50 ms hold 500 such calls: more than may wait.
-        (0.01, 4),  # 50 ms / 10 ms − the one that runs
+        (0.01, 4),  # 50 ms hold five, of which one runs.
         (0.05, 0),
         (2.0, 0),
     ],
@@ -70,9 +70,7 @@ class TestWaiting:
         assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
         assert set(SagaStep.objects.values_list("attempts", flat=True)) == {1}
 
-    def test_what_still_waits_when_the_budget_is_spent_is_given_back_uncounted(
-        self, define, play, monkeypatch
-    ):
+    def test_what_still_waits_when_the_budget_is_spent_is_given_back_uncounted(define, play, monkeypatch):
         monkeypatch.setattr("sagas.engine.calls.Pace.backlog", lambda pace, seconds: 100)
         definition = define(step("quick"), step("slow"))
         play.always("slow", sleeping(0.5))
