@@ -120,13 +120,13 @@ class Calls:
         self._slots = slots
         self._threads = threads
         self._pace = Pace(threads.limit)
+        # Thread and loop agree by it on who has an attempt: whoever takes it out. In CPython that is atomic.
+        self._waiting: dict[Attempt, bool] = {}
         self._begun: dict[Attempt, float] = {}
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._open: dict[Attempt, asyncio.TimerHandle] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self.draining = False
-        """Attempts that still wait for a thread are given back."""
         self.overdue = 0
         """Sync calls that were given up and still occupy a thread."""
 
@@ -151,7 +151,14 @@ class Calls:
             self._open[attempt] = self._loop.call_later(limit, self._give_up, attempt, sent, task)
         else:
             self._open[attempt] = self._loop.call_later(limit, self._look_at_thread, attempt)
+            self._waiting[attempt] = True
             self._threads.submit(lambda: self._run_in_thread(attempt))
+
+    def give_back_waiting(self) -> None:
+        """Report every attempt that has no thread yet as unsent: another runner may have one."""
+        for attempt in list(self._waiting):
+            if self._waiting.pop(attempt, False):
+                self._came_back(attempt, unsent(attempt))
 
     async def _run(self, attempt: Attempt, sent: float) -> None:
         current_saga.set(attempt.held.id)  # In the task's own context: there is nothing to set back.
@@ -167,9 +174,11 @@ class Calls:
         self._came_back(attempt, settled)
 
     def _run_in_thread(self, attempt: Attempt) -> None:
+        if not self._waiting.pop(attempt, False):
+            return  # It was given back.
         self._begun[attempt] = began = monotonic()
         # It may have waited, or been stopped with its process, since the loop looked at the lease.
-        alive = began < attempt.held.lease_ends and not self.draining
+        alive = began < attempt.held.lease_ends
         settled = call_here(attempt) if alive else unsent(attempt)
         try:
             self._loop.call_soon_threadsafe(self._left_thread, attempt, settled, monotonic() - began)

@@ -156,7 +156,7 @@ def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, be
         locked.record(kind=HistoryKind.TAKE_OVER, data={"from": str(saga.held_by), "fence": saga.fence})
         for name, step in locked.steps.items():
             if step.in_flight:
-                lose(locked, locked.step(name), lease)
+                lose(locked, locked.step(name))
     saga.fence += 1
     saga.held_by = worker
     held = Held(

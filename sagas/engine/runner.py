@@ -129,7 +129,8 @@ class Runner:
             self._came_back.clear()
             now = monotonic()
             may_claim = now < ends and self._calls.overdue * 2 < self._config.threads
-            self._calls.draining = now >= ends
+            if not may_claim:
+                self._calls.give_back_waiting()
             try:
                 if self._outcomes:
                     await self._settle(begin=now < ends)

@@ -54,7 +54,7 @@ def _crashes(locked: Locked) -> int:
     return lost
 
 
-def lose(locked: Locked, step: SagaStep, lease: timedelta) -> None:
+def lose(locked: Locked, step: SagaStep) -> None:
     """Count the attempt in flight as lost with its worker, and say what follows."""
     direction = step.direction
     crashes = step.crash_count(direction) + 1
@@ -73,9 +73,9 @@ def lose(locked: Locked, step: SagaStep, lease: timedelta) -> None:
         )
     if direction is Direction.FORWARD:
         step.crashes = crashes
-        # It was sent within its lease, if at all: nothing goes out after that.
+        # It was sent before its lease ended, if at all.
         inflight = declared.max_inflight if declared else timedelta(0)
-        step.inflight_until = (step.sent_at or locked.now) + lease + inflight
+        step.inflight_until = (locked.saga.due_at or locked.now) + inflight
         _lose_action(locked, step, verdict)
     else:
         step.undo_crashes = crashes

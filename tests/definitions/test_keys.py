@@ -8,6 +8,7 @@ import sys
 from uuid import UUID
 
 import pytest
+from django.conf import settings
 
 from sagas.keys import MAX_KEY, new_saga_id, render_key, saga_id_for, step_key, template_names
 from sagas.states import Direction
@@ -64,7 +65,12 @@ def test_another_process_comes_to_the_same_keys():
     )
     environment = os.environ | {"PYTHONHASHSEED": "1"}
     said = subprocess.run(
-        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+        [sys.executable, "-c", code],
+        capture_output=True,
+        text=True,
+        check=True,
+        env=environment,
+        cwd=settings.BASE_DIR,
     )
     assert said.stdout.strip() == str(step_key(SAGA, "charge", Direction.BACK))
 

@@ -70,7 +70,9 @@ class TestWaiting:
         assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
         assert set(SagaStep.objects.values_list("attempts", flat=True)) == {1}
 
-    def test_what_still_waits_when_the_budget_is_spent_is_given_back_uncounted(define, play, monkeypatch):
+    def test_what_still_waits_when_the_budget_is_spent_is_given_back_uncounted(
+        self, define, play, monkeypatch
+    ):
         monkeypatch.setattr("sagas.engine.calls.Pace.backlog", lambda pace, seconds: 100)
         definition = define(step("quick"), step("slow"))
         play.always("slow", sleeping(0.5))

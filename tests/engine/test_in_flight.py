@@ -10,6 +10,7 @@ import pytest
 from sagas import OutcomeUnknown, PermanentFailure, RetryLater, RetryPolicy, clock, start
 from sagas.clock import database_now
 from sagas.engine.calls import raised
+from sagas.engine.heartbeat import renew
 from sagas.models import Saga
 from sagas.testing import advance, run_saga
 from tests.engine.hands import LEASE, Hand
@@ -99,6 +100,22 @@ def test_a_call_that_went_down_with_its_worker_is_waited_for_from_the_end_of_its
 
     assert play.calls == ["pay"]
     undone_after(play, MINUTE - SECOND)  # lease and time on the wire, of which lease and a second are over
+
+
+def test_also_when_its_lease_was_renewed_before_it_went_out(define, play, hand):
+    definition = define(step("pay", participant=BANK, retry=ONCE))
+    start(definition, {})
+    [attempt] = hand.take()
+    attempt.held.renewable_until = monotonic() + 60
+    clock.shift(20 * SECOND)
+    renew(hand.id, [attempt.held], lease=LEASE)
+    clock.shift(LEASE + SECOND)
+    play.says("pay", NO)
+    successor = Hand()
+    successor.settle(*successor.call(successor.take()))
+
+    # It may have waited for a thread, and gone out in the last moment of the lease, a second ago.
+    undone_after(play, MINUTE - SECOND)
 
 
 def test_until_then_the_saga_is_due_no_earlier(define, play):

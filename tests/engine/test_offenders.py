@@ -10,6 +10,7 @@ import pytest
 from django.db import connection
 
 from sagas import Parallel, PermanentFailure, RetryLater, start, start_many
+from sagas.clock import database_now
 from sagas.engine.attempts import Settled
 from sagas.engine.calls import returned
 from sagas.models import Saga
@@ -145,6 +146,13 @@ def test_a_saga_that_cannot_be_claimed_holds_up_nobody(define, hand):
     with connection.cursor() as cursor:
         _refuse_to_begin(cursor, poison)
     assert {attempt.held.id for attempt in hand.take()} == {saga.pk for saga in others}
+
+    poison.refresh_from_db()
+    assert (poison.status, poison.held_by, poison.fence) == ("pending", None, 0)
+    assert poison.due_at is not None
+    assert poison.due_at > database_now("default")
+    assert poison.error.startswith("The saga cannot be claimed: ")
+    assert hand.slots.free == 2000 - len(others)
 
 
 def _refuse_to_begin(cursor: Any, saga: Saga) -> None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from django.db import connection
 
-from sagas import Parallel, PermanentFailure, clock, start_many
+from sagas import OutcomeUnknown, Parallel, PermanentFailure, RetryLater, clock, start, start_many
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.testing import run_due
@@ -75,6 +75,19 @@ def test_a_take_over(define, number):
         attempts = Hand().take()
     assert len(attempts) == min(number, 62)  # After a crash hands are smaller.
     assert len(asked) == WITH_HISTORY, asked
+
+
+def test_a_settlement_of_sagas_that_come_to_different_things(define, play):
+    short, long = define(step("a"), name="samples.short"), define(step("a"), step("b"), name="samples.long")
+    play.says("a", None, None, PermanentFailure("no"), RetryLater("busy"), OutcomeUnknown("no answer"))
+    for number in range(20):
+        start(short if number % 2 else long, {})
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    with statements() as asked:
+        hand.settle(*outcomes)
+    assert len(asked) == WITH_HISTORY, asked
+    assert len(set(Saga.objects.values_list("status", flat=True))) == 3
 
 
 def test_finding_nothing_costs_one_statement(define):

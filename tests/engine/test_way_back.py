@@ -59,6 +59,15 @@ def test_a_compensation_is_told_what_to_undo(define, play):
     assert ctx.attempt == 1
 
 
+def test_it_is_not_told_of_what_came_after_its_action(define, play):
+    definition = define(Parallel(step("a"), step("b")), step("c"), step("d"))
+    for name in "abc":
+        play.always(name, {"by": name})
+    play.says("d", NO)
+    run_saga(definition, {})
+    assert play.context("undo a").results == play.context("undo b").results == {}
+
+
 def test_it_is_told_the_same_when_another_worker_goes_on(define, play):
     definition = define(step("a"), step("b", undo_retry=STEADY), step("c"))
     play.always("a", {"n": 1})
@@ -216,35 +225,6 @@ def test_its_siblings_are_awaited_and_no_more(define, play, hand):
     saga.refresh_from_db()
     assert saga.status == "failed"
     assert statuses(saga)["c"] == "compensated"
-
-
-def test_a_pivot_that_refuses_turns_back(define, play):
-    definition = define(step("a"), step("send", pivot=True), step("tell", undo=False))
-    play.says("send", NO)
-    saga = run_saga(definition, {})
-    assert play.calls == ["a", "send", "undo a"]
-    assert saga.status == "compensated"
-
-
-def test_a_pivot_that_may_have_happened_waits_for_a_person(define, play):
-    definition = define(step("a"), step("send", pivot=True, retry=ONCE))
-    play.says("send", LOST)
-    saga = run_saga(definition, {})
-    assert (saga.status, saga.attention, saga.direction) == ("failed", "unknown_outcome", "forward")
-    assert statuses(saga) == {"a": "completed", "send": "unknown"}
-    assert play.calls == ["a", "send"]
-
-
-@pytest.mark.parametrize(
-    ("answer", "stands"), [(NO, "failed"), (RetryLater("closed"), "failed"), (LOST, "unknown")]
-)
-def test_past_the_pivot_there_is_no_way_back(define, play, answer, stands):
-    definition = define(step("a"), step("send", pivot=True), step("tell", undo=False, retry=ONCE))
-    play.says("tell", answer)
-    saga = run_saga(definition, {})
-    assert (saga.status, saga.attention, saga.direction) == ("failed", "past_pivot", "forward")
-    assert statuses(saga) == {"a": "completed", "send": "completed", "tell": stands}
-    assert play.calls == ["a", "send", "tell"]
 
 
 def test_the_story_of_a_way_back(define, play):

@@ -1,0 +1,29 @@
+"""Runs of a real runner, in this process."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from typing import Any
+
+from sagas.engine.runner import Ran, Runner
+from sagas.models import Worker
+
+
+def run(**options: Any) -> Ran:
+    """Run a runner to its end, which has to come soon."""
+    began = time.monotonic()
+    ran = Runner(**options).run()
+    assert time.monotonic() - began < 4
+    assert not Worker.objects.exists()
+    return ran
+
+
+def sleeping(seconds: float, result: dict[str, Any] | None = None) -> Callable[[Any], Any]:
+    """Return an answer that takes its time, in a thread."""
+
+    def answer(ctx: Any) -> Any:
+        time.sleep(seconds)
+        return result
+
+    return answer
