@@ -71,9 +71,12 @@ def claim(
         try:
             one = _claim_batch(worker, slots, 1, lease, alone and not claimed.attempts, [saga_id])
         except Exception as error:
-            if is_transient(error):
+            if not is_transient(error):
+                _put_off(saga_id, error, lease)
+            elif claimed.attempts:
+                return claimed  # Those are marked as sent, and have to be.
+            else:
                 raise
-            _put_off(saga_id, error, lease)
         else:
             claimed.attempts += one.attempts
             claimed.apart = claimed.apart or one.apart
