@@ -24,15 +24,9 @@ class Lost(Enum):
 
 
 def overdue(older_than: timedelta = timedelta(0)) -> QuerySet[Saga]:
-    """Select the sagas that should have moved more than `older_than` ago, the longest overdue first.
-
-    Each has ``now``, the database's time.
-    """
-    return (
-        Saga.objects.filter(status__in=AT_WORK, due_at__lte=DatabaseTime() - older_than)
-        .annotate(now=DatabaseTime())
-        .order_by("due_at")
-    )
+    """Select the sagas that should have moved more than `older_than` ago, the longest overdue first."""
+    late = Saga.objects.filter(status__in=AT_WORK, due_at__lte=DatabaseTime() - older_than)
+    return late.order_by("due_at")
 
 
 def why(saga: Saga) -> Lost:
