@@ -11,7 +11,6 @@ import asyncio
 from collections.abc import Callable
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from orders.inputs import PlaceOrderInput
 from orders.models import Order, OrderStatus
@@ -153,7 +152,7 @@ def _move_back(ctx: StepContext) -> None:
     _move(ctx, OrderStatus.RETURNING, OrderStatus.DELIVERED)
 
 
-def _undone(ctx: StepContext, recorded_key: Callable[[str], UUID | None] | None = None) -> UUID:
+def _undone(ctx: StepContext, recorded_key: Callable[[str], str | None] | None = None) -> str:
     """Return the key of what is to be undone: the engine names it, or else the records of the order do."""
     key = ctx.undoes
     if key is None and recorded_key is not None:

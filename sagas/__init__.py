@@ -10,29 +10,44 @@ from typing import TYPE_CHECKING, Any
 from sagas.definitions import (
     ALWAYS,
     COMPENSATE,
+    CONTINUE,
     HALT,
     NEVER,
     PATIENT,
     PERSISTENT,
+    QUEUE,
+    REFUSE,
     STANDARD,
+    TURN_BACK,
+    Approval,
+    Event,
+    Migration,
     Parallel,
     Participant,
     RetryPolicy,
     SagaDefinition,
+    Sleep,
     Step,
     StepContext,
+    SubSaga,
+    SubSagas,
+    WaitForEvent,
     register,
 )
 from sagas.exceptions import OutcomeUnknown, PermanentFailure, RetryLater
 
 if TYPE_CHECKING:
     from sagas.idempotency import idempotent
+    from sagas.messaging import offer
+    from sagas.operations.performing import cancel_saga
     from sagas.operations.starting import RAISE, RETURN, start, start_many
 
 _LAZY = {
     "RAISE": "sagas.operations.starting",
     "RETURN": "sagas.operations.starting",
+    "cancel_saga": "sagas.operations.performing",
     "idempotent": "sagas.idempotency",
+    "offer": "sagas.messaging",
     "start": "sagas.operations.starting",
     "start_many": "sagas.operations.starting",
 }
@@ -40,13 +55,20 @@ _LAZY = {
 __all__ = [
     "ALWAYS",
     "COMPENSATE",
+    "CONTINUE",
     "HALT",
     "NEVER",
     "PATIENT",
     "PERSISTENT",
+    "QUEUE",
     "RAISE",
+    "REFUSE",
     "RETURN",
     "STANDARD",
+    "TURN_BACK",
+    "Approval",
+    "Event",
+    "Migration",
     "OutcomeUnknown",
     "Parallel",
     "Participant",
@@ -54,9 +76,15 @@ __all__ = [
     "RetryLater",
     "RetryPolicy",
     "SagaDefinition",
+    "Sleep",
     "Step",
     "StepContext",
+    "SubSaga",
+    "SubSagas",
+    "WaitForEvent",
+    "cancel_saga",
     "idempotent",
+    "offer",
     "register",
     "start",
     "start_many",

@@ -11,6 +11,8 @@ from datetime import timedelta
 from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:
+    from uuid import UUID
+
     from sagas.models import HistoryEntry, Saga
 
 
@@ -52,6 +54,16 @@ class DuplicateKey(SagaError):
         self.existing = existing
 
 
+class LockHeld(SagaError):
+    """A semantic lock that the new saga needs at once is held. `holder` is the saga that has it."""
+
+    code = "lock_held"
+
+    def __init__(self, message: str, holder: UUID) -> None:
+        super().__init__(message)
+        self.holder = holder
+
+
 class IdempotencyKeyReused(SagaError):
     """An idempotency key came back with another body than the one it was first used with."""
 
@@ -67,6 +79,12 @@ class OperationRefused(SagaError):
         super().__init__(message)
         self.code = code
         self.entry = entry
+
+
+class PermissionRefused(SagaError):
+    """Whoever asked may not."""
+
+    code = "permission_denied"
 
 
 class NotStorable(SagaError):

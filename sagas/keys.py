@@ -28,30 +28,65 @@ def saga_id_for(idempotency_key: str, *, client: str, definition: str) -> UUID:
     return uuid5(NAMESPACE_URL, "\x1f".join((client, definition, idempotency_key)))
 
 
-def step_key(saga_id: UUID, step: str, direction: Direction) -> UUID:
+def child_id(parent: UUID, step: str, index: int | None = None) -> UUID:
+    """Return the id of a child saga: the same, however often its parent's step is settled."""
+    return uuid5(parent, f"child:{step}" if index is None else f"child:{step}:{index}")
+
+
+def event_id(idempotency_key: str, number: int) -> UUID:
+    """Return the id of an event that a step publishes: the same for every attempt of it."""
+    return uuid5(NAMESPACE_URL, f"{idempotency_key}\x1f{number}")
+
+
+def step_key(saga_id: UUID, step: str, direction: Direction) -> str:
     """Return the idempotency key of a step's action (forward) or compensation (back)."""
-    return uuid5(saga_id, f"{step}:{direction.value}")
+    return str(uuid5(saga_id, f"{step}:{direction.value}"))
+
+
+def rendered_step_key(
+    template: str, values: Mapping[str, Any], saga_id: UUID, direction: Direction, *, shared: bool
+) -> str:
+    """Fill a step's own key template; unless it is shared, no other saga's key can be equal to it."""
+    key = render_key(template, values)
+    return f"{key}:{direction.value}" if shared else f"{key}:{saga_id}:{direction.value}"
 
 
 def template_names(template: str) -> set[str]:
     """Return the names a key template asks for. Raise `ValueError` if it is not one.
 
-    A template holds plain names in braces, ``order:{order_id}``: no attributes, indexes, conversions or
-    formats.
+    A template holds plain names in braces, ``order:{order_id}``, or a step and a field of its result,
+    ``{reserve.batch}``: no indexes, conversions or formats.
     """
     names = set()
     for _literal, name, spec, conversion in Formatter().parse(template):
         if name is None:
             continue
-        if not name.isidentifier() or spec or conversion:
+        if not all(part.isidentifier() for part in name.split(".")) or spec or conversion:
             raise ValueError(f"{{{name}}} is not a plain name")
         names.add(name)
     return names
 
 
 def render_key(template: str, values: Mapping[str, Any]) -> str:
-    """Fill a key template. Raise `ValueError` if the key comes out longer than 200 characters."""
-    key = template.format_map(values)
+    """Fill a key template.
+
+    Raise `ValueError` if a name has no value, or the key comes out longer than 200 characters.
+    """
+    parts = []
+    for literal, name, _spec, _conversion in Formatter().parse(template):
+        parts.append(literal)
+        if name is not None:
+            parts.append(str(_value(name, values)))
+    key = "".join(parts)
     if len(key) > MAX_KEY:
         raise ValueError(f"the key {key[:40]!r}… has {len(key)} characters, more than {MAX_KEY}")
     return key
+
+
+def _value(name: str, values: Mapping[str, Any]) -> Any:
+    value: Any = values
+    for part in name.split("."):
+        value = value.get(part) if isinstance(value, Mapping) else None
+    if value is None:
+        raise ValueError(f"{{{name}}} has no value")
+    return value

@@ -76,12 +76,51 @@ class Attention(TextChoices):
     DEFINITION_DRIFT = "definition_drift", _("the code no longer fits the saga")
     PAST_PIVOT = "past_pivot", _("a step failed after the point of no return")
     LATE_EFFECT = "late_effect", _("a step took effect after it was undone")
+    LATE_EVENT = "late_event", _("the event that decides came after its time was up")
+    DEADLINE = "deadline", _("its deadline passed after the point of no return")
+
+
+NOTICES = (Attention.LATE_EFFECT, Attention.DEADLINE)
+"""What a person should know although the saga goes on, or has ended."""
+
+
+class StepKind(TextChoices):
+    """What sort of element a step is."""
+
+    STEP = "step", _("step")
+    EVENT = "event", _("wait for an event")
+    APPROVAL = "approval", _("approval")
+    SLEEP = "sleep", _("sleep")
+    SAGA = "saga", _("child saga")
+    SAGAS = "sagas", _("child sagas")
+
+
+class Call(TextChoices):
+    """Which function of a step an attempt calls."""
+
+    ACTION = "action", _("action")
+    """The action, or on the way back the compensation."""
+    CONDITION = "condition", _("condition")
+    """Whether the step applies: its `when`."""
+    PROBE = "probe", _("probe")
+    """Whether an attempt of unknown outcome took effect."""
 
 
 class WaitsFor(TextChoices):
     """What a waiting step waits for."""
 
     RETRY = "retry", _("the next attempt")
+    EVENT = "event", _("an event")
+    APPROVAL = "approval", _("an approval")
+    TIMER = "timer", _("its time")
+    CHILD = "child", _("child sagas")
+    LOCK = "lock", _("a semantic lock")
+    LIMIT = "limit", _("room under a limit")
+    HOLD = "hold", _("the release of a hold")
+
+
+ADMISSION = (WaitsFor.LOCK, WaitsFor.LIMIT, WaitsFor.HOLD)
+"""What a step waits for before it begins: nothing of it has happened."""
 
 
 class Outcome(TextChoices):

@@ -22,6 +22,7 @@ from sagas.clock import database_now
 from sagas.conf import saga_settings
 from sagas.definitions import registry
 from sagas.models import Wake
+from sagas.states import Direction
 
 log = logging.getLogger("sagas.wake")
 
@@ -62,7 +63,7 @@ def task_timeout() -> int:
         limit
         for definition in registry.values()
         for step in definition.outline().steps.values()
-        for limit in (step.timeout, step.undo_timeout)
+        for limit in map(step.time_limit, Direction)
     ]
     longest = max(limits, default=timedelta(0))
     return int((saga_settings().budget + longest + MARGIN).total_seconds()) + 1

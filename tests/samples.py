@@ -18,7 +18,7 @@ from django.db import connection
 from rest_framework import serializers
 
 from sagas import Parallel, Participant, RetryPolicy, SagaDefinition, Step, StepContext
-from sagas.definitions import registry
+from sagas.definitions import Element, registry
 from sagas.models import HistoryEntry, Saga
 
 sqlite_only = pytest.mark.skipif(connection.vendor != "sqlite", reason="is about SQLite")
@@ -111,7 +111,7 @@ class Define(Protocol):
     """Makes and registers a definition; the same name makes a newer form of the same definition."""
 
     def __call__(
-        self, *elements: Step | Parallel, name: str = ..., **attributes: Any
+        self, *elements: Element | Parallel, name: str = ..., **attributes: Any
     ) -> type[SagaDefinition]: ...
 
 
@@ -121,7 +121,7 @@ def define(play: Play) -> Iterator[Define]:
     made: list[type[SagaDefinition]] = []
 
     def make(
-        *elements: Step | Parallel, name: str = "samples.trip", **attributes: Any
+        *elements: Element | Parallel, name: str = "samples.trip", **attributes: Any
     ) -> type[SagaDefinition]:
         definition = definition_of(*elements, name=name, **attributes)
         registry.add(definition)
@@ -134,7 +134,7 @@ def define(play: Play) -> Iterator[Define]:
 
 
 def definition_of(
-    *elements: Step | Parallel, name: str = "samples.trip", **attributes: Any
+    *elements: Element | Parallel, name: str = "samples.trip", **attributes: Any
 ) -> type[SagaDefinition]:
     """Return a definition without registering it."""
     body: dict[str, Any] = (

@@ -35,7 +35,7 @@ class GatewayCharge(Effect):
     @property
     def reference(self) -> str:
         """What the gateway calls it."""
-        return f"ch_{self.idempotency_key.hex[:16]}"
+        return f"ch_{self.digest[:16]}"
 
 
 class BookingStatus(models.TextChoices):
@@ -62,4 +62,4 @@ class CarrierBooking(Effect):
     @property
     def tracking(self) -> str:
         """The number on the parcel."""
-        return f"PK{self.idempotency_key.hex[:12].upper()}"
+        return f"PK{self.digest[:12].upper()}"

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
-from uuid import UUID
 
 from django.db import transaction
 
@@ -27,7 +26,7 @@ class BookingTakenBack(Exception):
     """The booking was cancelled before, so its key books nothing any more."""
 
 
-def book(key: UUID, *, order_id: str, attempt: int, trouble: str = Trouble.NONE) -> str:
+def book(key: str, *, order_id: str, attempt: int, trouble: str = Trouble.NONE) -> str:
     """Book a parcel once per key and return its tracking number."""
     time.sleep(LATENCY.total_seconds())
     if trouble == Trouble.CARRIER_OUTAGE and attempt < OUTAGE_ENDS_WITH_ATTEMPT:
@@ -37,7 +36,7 @@ def book(key: UUID, *, order_id: str, attempt: int, trouble: str = Trouble.NONE)
     return _write(key, order_id)
 
 
-def cancel(key: UUID, *, order_id: str) -> None:
+def cancel(key: str, *, order_id: str) -> None:
     """Cancel what was booked under `key`; if nothing was, see to it that nothing will be."""
     time.sleep(LATENCY.total_seconds())
     with transaction.atomic(durable=True):
@@ -50,7 +49,7 @@ def cancel(key: UUID, *, order_id: str) -> None:
 
 # Durable: these are the books of another company, never part of a transaction of ours.
 @transaction.atomic(durable=True)
-def _write(key: UUID, order_id: str) -> str:
+def _write(key: str, order_id: str) -> str:
     booking, _created = CarrierBooking.objects.get_or_create(
         idempotency_key=key, defaults={"order_id": order_id, "status": BookingStatus.BOOKED}
     )

@@ -10,7 +10,6 @@ import time
 from dataclasses import dataclass
 from datetime import timedelta
 from decimal import Decimal
-from uuid import UUID
 
 from django.db import transaction
 
@@ -41,7 +40,7 @@ class Receipt:
     """This very call made the order's first charge; a call repeated under its key is answered without it."""
 
 
-def charge(key: UUID, *, order_id: str, amount: Decimal, trouble: str = Trouble.NONE) -> Receipt:
+def charge(key: str, *, order_id: str, amount: Decimal, trouble: str = Trouble.NONE) -> Receipt:
     """Charge the card on file once per key."""
     time.sleep(LATENCY.total_seconds())
     if trouble == Trouble.CARD_DECLINED:
@@ -52,7 +51,7 @@ def charge(key: UUID, *, order_id: str, amount: Decimal, trouble: str = Trouble.
     return receipt
 
 
-def refund(key: UUID, *, order_id: str) -> None:
+def refund(key: str, *, order_id: str) -> None:
     """Give back what was charged under `key`; if nothing was, see to it that nothing will be."""
     time.sleep(LATENCY.total_seconds())
     with transaction.atomic(durable=True):
@@ -65,7 +64,7 @@ def refund(key: UUID, *, order_id: str) -> None:
 
 # Durable: these are the books of another company, never part of a transaction of ours.
 @transaction.atomic(durable=True)
-def _capture(key: UUID, order_id: str, amount: Decimal) -> Receipt:
+def _capture(key: str, order_id: str, amount: Decimal) -> Receipt:
     charge, created = GatewayCharge.objects.get_or_create(
         idempotency_key=key,
         defaults={"order_id": order_id, "status": ChargeStatus.CAPTURED, "amount": amount},

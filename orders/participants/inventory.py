@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 from django.db.models import F
@@ -19,7 +18,7 @@ class OutOfStock(Exception):
 
 
 def reserve(
-    key: UUID, *, order_id: str, lines: Iterable[Mapping[str, Any]], trouble: str = Trouble.NONE
+    key: str, *, order_id: str, lines: Iterable[Mapping[str, Any]], trouble: str = Trouble.NONE
 ) -> dict[str, Any]:
     """Take every line off the shelf, or none of them: raise `OutOfStock`."""
     if trouble == Trouble.OUT_OF_STOCK:
@@ -28,7 +27,7 @@ def reserve(
 
 
 @transaction.atomic
-def release(key: UUID) -> None:
+def release(key: str) -> None:
     """Put back what was taken under `key`, if anything was, and refuse it from now on."""
     undo_once(key, lambda result: None)
     # By the books and not by the key's record: that expires, and an order may come back later still.
@@ -37,7 +36,7 @@ def release(key: UUID) -> None:
         _put_back(key)
 
 
-def key_of(order_id: str) -> UUID | None:
+def key_of(order_id: str) -> str | None:
     """Return the key under which goods were taken for an order, or None."""
     reservations = Reservation.objects.filter(order_id=order_id).order_by("-pk")
     return reservations.values_list("idempotency_key", flat=True).first()
@@ -48,7 +47,7 @@ def restock(sku: str, quantity: int) -> None:
     Product.objects.filter(sku=sku).update(stock=F("stock") + quantity, supplied=F("supplied") + quantity)
 
 
-def _take(key: UUID, order_id: str, lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
+def _take(key: str, order_id: str, lines: Iterable[Mapping[str, Any]]) -> dict[str, Any]:
     reservation = Reservation.objects.create(idempotency_key=key, order_id=order_id)
     # In one order everywhere, so that two reservations never wait for each other.
     for line in sorted(lines, key=lambda line: line["sku"]):
@@ -66,7 +65,7 @@ def _take_line(reservation: Reservation, sku: str, quantity: int) -> None:
     ReservationLine.objects.create(reservation=reservation, product=product, quantity=quantity)
 
 
-def _put_back(key: UUID) -> None:
+def _put_back(key: str) -> None:
     lines = ReservationLine.objects.filter(reservation__idempotency_key=key).order_by("product__sku")
     for product, quantity in lines.values_list("product", "quantity"):
         Product.objects.filter(pk=product).update(stock=F("stock") + quantity)

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from decimal import Decimal
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 
@@ -15,7 +14,7 @@ from orders.trouble import Trouble
 from sagas.participants import effect_once, undo_once
 
 
-def charge(key: UUID, *, order_id: str, amount: Decimal, trouble: str = Trouble.NONE) -> dict[str, Any]:
+def charge(key: str, *, order_id: str, amount: Decimal, trouble: str = Trouble.NONE) -> dict[str, Any]:
     """Take the money once per key, and record it."""
     # The gateway first, and outside any transaction of ours: it charges whether or not we write it down.
     receipt = gateway.charge(key, order_id=order_id, amount=amount, trouble=trouble)
@@ -24,7 +23,7 @@ def charge(key: UUID, *, order_id: str, amount: Decimal, trouble: str = Trouble.
     return effect_once(key, lambda: _record(key, order_id, amount, receipt.reference))
 
 
-def refund(key: UUID, *, order_id: str) -> None:
+def refund(key: str, *, order_id: str) -> None:
     """Give back what was charged under `key`, also a charge that was never recorded here."""
     gateway.refund(key, order_id=order_id)
     with transaction.atomic():
@@ -33,12 +32,12 @@ def refund(key: UUID, *, order_id: str) -> None:
         Payment.objects.filter(idempotency_key=key).update(status=PaymentStatus.REFUNDED)
 
 
-def key_of(order_id: str) -> UUID | None:
+def key_of(order_id: str) -> str | None:
     """Return the key under which an order was paid, or None."""
     payments = Payment.objects.filter(order_id=order_id).order_by("-pk")
     return payments.values_list("idempotency_key", flat=True).first()
 
 
-def _record(key: UUID, order_id: str, amount: Decimal, reference: str) -> dict[str, Any]:
+def _record(key: str, order_id: str, amount: Decimal, reference: str) -> dict[str, Any]:
     Payment.objects.create(idempotency_key=key, order_id=order_id, amount=amount, charge=reference)
     return {"charge": reference, "amount": str(amount)}

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from typing import Any
-from uuid import UUID
 
 from django.db import transaction
 
@@ -13,13 +12,13 @@ from orders.trouble import Trouble
 from sagas.participants import effect_once, undo_once
 
 
-def book(key: UUID, *, order_id: str, attempt: int, trouble: str = Trouble.NONE) -> dict[str, Any]:
+def book(key: str, *, order_id: str, attempt: int, trouble: str = Trouble.NONE) -> dict[str, Any]:
     """Book a parcel once per key, and record it."""
     tracking = carrier.book(key, order_id=order_id, attempt=attempt, trouble=trouble)
     return effect_once(key, lambda: _record(key, order_id, tracking))
 
 
-def cancel(key: UUID, *, order_id: str) -> None:
+def cancel(key: str, *, order_id: str) -> None:
     """Cancel what was booked under `key`, also a booking that was never recorded here."""
     carrier.cancel(key, order_id=order_id)
     with transaction.atomic():
@@ -27,6 +26,6 @@ def cancel(key: UUID, *, order_id: str) -> None:
         Shipment.objects.filter(idempotency_key=key).update(status=ShipmentStatus.CANCELLED)
 
 
-def _record(key: UUID, order_id: str, tracking: str) -> dict[str, Any]:
+def _record(key: str, order_id: str, tracking: str) -> dict[str, Any]:
     Shipment.objects.create(idempotency_key=key, order_id=order_id, tracking=tracking)
     return {"tracking": tracking}

@@ -1,39 +1,58 @@
 """What authors of sagas write: pure data that names no model and does no I/O."""
 
+from sagas.definitions.children import SubSaga, SubSagas
 from sagas.definitions.context import StepContext
-from sagas.definitions.definition import Outline, SagaDefinition
+from sagas.definitions.definition import QUEUE, REFUSE, OnLocked, Outline, SagaDefinition
 from sagas.definitions.elements import (
-    ALWAYS,
     COMPENSATE,
+    CONTINUE,
     HALT,
-    NEVER,
+    TURN_BACK,
+    Element,
     Exhausted,
     Parallel,
-    Participant,
-    Resend,
     Step,
+    TimedOut,
     is_async,
 )
+from sagas.definitions.events import Event
+from sagas.definitions.migration import Migration
+from sagas.definitions.participant import ALWAYS, NEVER, Participant, Resend
 from sagas.definitions.policies import PATIENT, PERSISTENT, STANDARD, RetryPolicy
 from sagas.definitions.registry import register, registry
+from sagas.definitions.waits import Approval, Sleep, WaitForEvent
 
 __all__ = [
     "ALWAYS",
     "COMPENSATE",
+    "CONTINUE",
     "HALT",
     "NEVER",
     "PATIENT",
     "PERSISTENT",
+    "QUEUE",
+    "REFUSE",
     "STANDARD",
+    "TURN_BACK",
+    "Approval",
+    "Element",
+    "Event",
     "Exhausted",
+    "Migration",
+    "OnLocked",
     "Outline",
     "Parallel",
     "Participant",
     "Resend",
     "RetryPolicy",
     "SagaDefinition",
+    "Sleep",
     "Step",
     "StepContext",
+    "SubSaga",
+    "SubSagas",
+    "TimedOut",
+    "WaitForEvent",
     "is_async",
     "register",
     "registry",

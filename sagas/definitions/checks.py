@@ -9,26 +9,18 @@ from __future__ import annotations
 import re
 from collections import Counter
 from collections.abc import Iterator
-from dataclasses import dataclass
 
 from rest_framework.serializers import Serializer
 
 from sagas.definitions.definition import SagaDefinition
-from sagas.definitions.elements import Parallel, Step
+from sagas.definitions.element_checks import element_problems
+from sagas.definitions.elements import Element, Parallel, Step
+from sagas.definitions.problems import Problem
 from sagas.definitions.registry import Registry
 from sagas.keys import template_names
 
 NAME = re.compile(r"[a-z][a-z0-9_]*(\.[a-z][a-z0-9_]*)*")
 MAX_NAME = 100
-
-
-@dataclass(frozen=True)
-class Problem:
-    """One thing wrong: a stable id, a sentence, and what to do."""
-
-    id: str
-    message: str
-    hint: str
 
 
 def registry_problems(registry: Registry) -> Iterator[Problem]:
@@ -51,7 +43,9 @@ def definition_problems(definition: type[SagaDefinition]) -> Iterator[Problem]:
         yield from malformed
         return  # What follows reads the steps.
     for step in definition.outline().steps.values():
-        yield from _step_problems(definition, step)
+        if isinstance(step, Step):
+            yield from _step_problems(definition, step)
+    yield from element_problems(definition)
     yield from _pivot_problems(definition)
     yield from _name_problems(definition)
     yield from _key_problems(definition)
@@ -81,7 +75,7 @@ def _shape_problems(definition: type[SagaDefinition]) -> Iterator[Problem]:
     if not elements:
         yield Problem("sagas.E010", f"{where} has no steps.", "List at least one Step in `steps`.")
     for element in elements:
-        if not isinstance(element, Step):
+        if not isinstance(element, Element):
             yield Problem(
                 "sagas.E010",
                 f"{where} has {element!r} among its steps, which is no element of a saga.",

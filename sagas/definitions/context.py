@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 from uuid import UUID
+
+from sagas.definitions.events import Event
 
 _log = logging.getLogger("sagas.steps")
 
@@ -25,9 +27,9 @@ class StepContext:
     """The results of earlier stages by step name; in a compensation, as its action saw them."""
     attempt: int
     """Counts from 1."""
-    idempotency_key: UUID
+    idempotency_key: str
     """The same for every attempt of this step in this direction, and for no other."""
-    undoes: UUID | None = None
+    undoes: str | None = None
     """In a compensation: the idempotency key of the action to undo."""
     result: Mapping[str, Any] | None = None
     """In a compensation: what the action returned; None if whether it took effect is not known."""
@@ -35,3 +37,15 @@ class StepContext:
     """When this attempt is given up."""
     log: logging.Logger = field(default=_log, repr=False, compare=False)
     """Its lines carry the saga's id."""
+    published: list[Event] = field(default_factory=list, repr=False, compare=False)
+    """What `publish` collected."""
+    asked_to_stop: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
+
+    @property
+    def cancel_requested(self) -> bool:
+        """Whether the saga is to turn back: a long step may look, and raise `PermanentFailure`."""
+        return self.asked_to_stop()
+
+    def publish(self, topic: str, data: Mapping[str, Any] | None = None, *, key: str = "") -> None:
+        """Tell waiting sagas that something happened, if and when this attempt is recorded as done."""
+        self.published.append(Event(topic, dict(data or {}), key))

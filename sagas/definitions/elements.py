@@ -1,20 +1,26 @@
-"""What a definition's list of steps is made of: `Step` and `Parallel`, and the `Participant` called."""
+"""What a definition's list of steps is made of: what all elements share, `Step` and `Parallel`."""
 
 from __future__ import annotations
 
 import enum
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import KW_ONLY, dataclass
+from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
 from inspect import iscoroutinefunction
-from typing import Any, Final, TypeAlias
+from typing import Any, ClassVar, Final, TypeAlias
 
 from sagas.definitions.context import StepContext
+from sagas.definitions.participant import ALWAYS, NEVER, WIRE_TIME, Participant
 from sagas.definitions.policies import PERSISTENT, STANDARD, RetryPolicy
-from sagas.states import Direction
+from sagas.states import Call, Direction, StepKind
 
 Result: TypeAlias = Mapping[str, Any] | None
 StepFunction: TypeAlias = Callable[[StepContext], Result] | Callable[[StepContext], Awaitable[Result]]
+Condition: TypeAlias = Callable[[StepContext], bool] | Callable[[StepContext], Awaitable[bool]]
+AnyFunction: TypeAlias = Callable[..., Any]
+
+CALL_TIME = timedelta(seconds=30)
+"""How long a condition, a probe or another helper of an element may take."""
 
 
 class Exhausted(enum.Enum):
@@ -30,39 +36,82 @@ COMPENSATE: Final = Exhausted.COMPENSATE
 HALT: Final = Exhausted.HALT
 
 
-class Resend(enum.Enum):
-    """Bounds on sending one idempotency key again that are not a length of time."""
+class TimedOut(enum.Enum):
+    """What follows when what was waited for did not come, or a child saga failed."""
 
-    ALWAYS = "always"
-    """The participant keeps its keys for ever."""
-    NEVER = "never"
-    """The participant knows no keys: what may have been sent once is not sent again."""
+    TURN_BACK = "turn_back"
+    """The step has failed: turn back."""
+    CONTINUE = "continue"
+    """Pass the step by."""
 
 
-ALWAYS: Final = Resend.ALWAYS
-NEVER: Final = Resend.NEVER
-
-WIRE_TIME = timedelta(seconds=30)
-"""How long, beyond a step's time-out, a call is by default taken to be possibly on its way."""
+TURN_BACK: Final = TimedOut.TURN_BACK
+CONTINUE: Final = TimedOut.CONTINUE
 
 
 @dataclass(frozen=True)
-class Participant:
-    """A service that steps call, and what must be known of it to call it again safely."""
+class Element:
+    """What every element of a definition has: a name, and what the engine asks of any of them."""
 
-    name: str
-    resend: Resend | timedelta = timedelta(hours=24)
-    """How long after the first send the same idempotency key may be sent again."""
-    max_inflight: timedelta | None = None
-    """How long after it was sent a call may still take effect; None is the time-out plus 30 seconds."""
+    kind: ClassVar[StepKind]
+
+    _: KW_ONLY
+    when: Condition | None = None
+    """Asked once before the element begins; if it says False, the element is skipped."""
+    name: str = ""
+    """Known by it in the database: keep it when the function is renamed. Empty: made of what it does."""
+
+    pivot: bool = field(default=False, init=False)
+    optional: bool = field(default=False, init=False)
+    read_only: bool = field(default=True, init=False)
+    """Whether its calls change nothing outside this engine."""
+    on_exhausted: Exhausted | None = field(default=None, init=False)
+    participant: Participant | None = field(default=None, init=False)
+    probe: StepFunction | None = field(default=None, init=False)
+
+    @property
+    def is_undoable(self) -> bool:
+        """Whether the way back has something to do here."""
+        return False
+
+    def function(self, direction: Direction, call: Call = Call.ACTION) -> AnyFunction:
+        """Return what runs. Raise `LookupError` where there is no such function."""
+        found = self._function(direction, call)
+        if found is None:
+            raise LookupError(
+                f"Step {self.name!r} has no {call if direction is Direction.FORWARD else 'compensation'}."
+            )
+        return found
+
+    def _function(self, direction: Direction, call: Call) -> AnyFunction | None:
+        return self.when if call is Call.CONDITION else None
+
+    def time_limit(self, direction: Direction, call: Call = Call.ACTION) -> timedelta:
+        """Return how long one attempt may take."""
+        return CALL_TIME
+
+    def policy(self, direction: Direction) -> RetryPolicy:
+        """Return how attempts repeat."""
+        return STANDARD
+
+    @property
+    def max_inflight(self) -> timedelta:
+        """How long after it was sent an attempt of unknown outcome may still take effect."""
+        return CALL_TIME
+
+    def may_resend(self, elapsed: timedelta) -> bool:
+        """Say whether its key may be sent again this long after it was first sent."""
+        return True
 
 
 @dataclass(frozen=True)
-class Step:
+class Step(Element):
     """One local transaction of a participant, with the compensation that undoes it.
 
     A step without `participant` touches this database only.
     """
+
+    kind = StepKind.STEP
 
     action: StepFunction
     _: KW_ONLY
@@ -78,10 +127,17 @@ class Step:
     timeout: timedelta = timedelta(seconds=30)
     undo_retry: RetryPolicy = PERSISTENT
     undo_timeout: timedelta = timedelta(seconds=60)
+    probe: StepFunction | None = None
+    """Asks the participant whether an attempt of unknown outcome took effect: it returns the action's
+    result, None if it provably did not happen, or raises `OutcomeUnknown`."""
+    optional: bool = False
+    """The saga goes on without it: what may have happened is undone first."""
     on_exhausted: Exhausted | None = None
     """None: as the definition says."""
-    name: str = ""
-    """Known by it in the database: keep it when the function is renamed. Empty: the function's name."""
+    idempotency_key: str | None = None
+    """A template over input, results, ``{order_id}``, ``{reserve.batch}``: saga id and direction follow."""
+    shared_key: bool = False
+    """The template is the whole key: sagas that render it alike have one effect between them."""
 
     def __post_init__(self) -> None:
         if not self.name:
@@ -90,17 +146,21 @@ class Step:
             if getattr(self, option) <= timedelta(0):
                 raise ValueError(f"Step {self.name!r}: {option} must be longer than nothing.")
 
-    def function(self, direction: Direction) -> StepFunction:
-        """Return what runs in this direction. Raise `LookupError` where nothing undoes the step."""
-        if direction is Direction.FORWARD:
-            return self.action
-        if self.compensation is None:
-            raise LookupError(f"Step {self.name!r} has no compensation.")
-        return self.compensation
+    @property
+    def is_undoable(self) -> bool:
+        """Whether the way back has something to do here."""
+        return self.compensation is not None
 
-    def time_limit(self, direction: Direction) -> timedelta:
+    def _function(self, direction: Direction, call: Call) -> AnyFunction | None:
+        if direction is Direction.BACK:
+            return self.compensation
+        return {Call.ACTION: self.action, Call.CONDITION: self.when, Call.PROBE: self.probe}[call]
+
+    def time_limit(self, direction: Direction, call: Call = Call.ACTION) -> timedelta:
         """Return how long one attempt may take."""
-        return self.timeout if direction is Direction.FORWARD else self.undo_timeout
+        if direction is Direction.BACK:
+            return self.undo_timeout
+        return CALL_TIME if call is Call.CONDITION else self.timeout
 
     def policy(self, direction: Direction) -> RetryPolicy:
         """Return how attempts repeat."""
@@ -123,12 +183,12 @@ class Step:
 
 
 class Parallel:
-    """Steps that run side by side and are undone side by side. Siblings of a failed step are awaited."""
+    """Elements that run side by side and are undone side by side. Siblings of a failed one are awaited."""
 
-    def __init__(self, *elements: Step) -> None:
+    def __init__(self, *elements: Element) -> None:
         self.elements = elements
 
 
-def is_async(function: StepFunction) -> bool:
+def is_async(function: AnyFunction) -> bool:
     """Say whether a step's function runs on the event loop rather than in a thread."""
     return iscoroutinefunction(function)

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Any
 from uuid import UUID
 
-from sagas.definitions import Step
-from sagas.states import Direction, Outcome
+from sagas.definitions import Element, Event
+from sagas.states import Call, Direction, Outcome
 
 
 @dataclass(slots=True)
@@ -25,6 +26,13 @@ class Held:
     """By the monotonic clock of this process, measured from before the claim."""
     renewable_until: float = 0.0
     """No renewal after this: by then every attempt in flight was given up. Same clock."""
+    asked_to_stop: bool = False
+    """Somebody wants the saga turned back, or its deadline is over."""
+
+    @property
+    def values(self) -> dict[str, Any]:
+        """What templates are rendered from: the input, each step's result, and the business key."""
+        return {"key": self.key} | self.results | self.input
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -32,18 +40,23 @@ class Attempt:
     """One call to be made of a step's action or compensation."""
 
     held: Held
-    step: Step
+    step: Element
     direction: Direction
     number: int
-    idempotency_key: UUID
-    undoes: UUID | None = None
+    idempotency_key: str
+    undoes: str | None = None
     result: dict[str, Any] | None = None
     """In a compensation: what the action returned, None if that is not known."""
+    call: Call = Call.ACTION
+    event: Event | None = None
+    """What the element's `accept` is to look at."""
 
     @property
     def label(self) -> str:
         """Name the attempt for logs and errors."""
         way = "" if self.direction is Direction.FORWARD else "compensation of "
+        if self.call is not Call.ACTION:
+            way = f"{self.call} of "
         return f"attempt {self.number} at {way}step {self.step.name!r} of saga {self.held.id}"
 
 
@@ -53,7 +66,10 @@ class Settled:
 
     attempt: Attempt
     outcome: Outcome
-    result: dict[str, Any] | None = None
+    result: Any = None
+    """A dict or None; of a condition its answer, of child sagas a list of their inputs."""
+    events: Sequence[Event] = ()
+    """What it published."""
     error_class: str = ""
     error: str = ""
     delay: timedelta | None = None

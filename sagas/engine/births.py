@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 from uuid import UUID
 
-from sagas.definitions import SagaDefinition
+from sagas.definitions import Element, SagaDefinition, Step
 from sagas.engine import bulk
-from sagas.keys import new_saga_id, step_key
+from sagas.keys import new_saga_id, render_key, step_key
 from sagas.models import Saga, SagaStep
 from sagas.states import Direction
 
@@ -29,6 +29,10 @@ SAGA_FIELDS = (
     "error_class",
     "error",
     "error_fingerprint",
+    "parent",
+    "parent_step",
+    "continues",
+    "restarted_from",
     "correlation_id",
     "started_by",
 )
@@ -36,8 +40,11 @@ STEP_FIELDS = (
     "saga",
     "name",
     "stage",
+    "kind",
     "status",
+    "call",
     "waits_for",
+    "waits_on",
     "in_doubt",
     "attempts",
     "crashes",
@@ -59,6 +66,7 @@ def new_saga(
     saga_id: UUID | None = None,
     started_by: str = "",
     correlation_id: str | None = None,
+    continues: UUID | None = None,
 ) -> Saga:
     """Return a saga that is not stored yet."""
     saga_id = saga_id or new_saga_id()
@@ -73,7 +81,26 @@ def new_saga(
         current_step=next(iter(outline.steps)),
         correlation_id=correlation_id or str(saga_id),
         started_by=started_by,
+        continues_id=continues,
     )
+
+
+def new_step(saga: Saga, element: Element, stage: int) -> SagaStep:
+    """Return a step that is not stored yet. Where a template makes its keys, that is done when it begins."""
+    has_template = isinstance(element, Step) and element.idempotency_key is not None
+    return SagaStep(
+        saga_id=saga.pk,
+        name=element.name,
+        stage=stage,
+        kind=element.kind,
+        idempotency_key="" if has_template else step_key(saga.pk, element.name, Direction.FORWARD),
+        undo_key="" if has_template else step_key(saga.pk, element.name, Direction.BACK),
+    )
+
+
+def business_key(definition: type[SagaDefinition], input: Mapping[str, Any]) -> str | None:
+    """Return the key that a definition makes of an input. Raise `ValueError` where it cannot."""
+    return None if definition.key is None else render_key(definition.key, input)
 
 
 def store(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> set[UUID]:
@@ -83,18 +110,12 @@ def store(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> set[UUID]:
     """
     using = Saga.objects.db
     stored = bulk.insert_new(using, sagas, SAGA_FIELDS)
-    stage_of = definition.outline().stage_of
+    outline = definition.outline()
     steps = [
-        SagaStep(
-            saga_id=saga.pk,
-            name=name,
-            stage=stage,
-            idempotency_key=step_key(saga.pk, name, Direction.FORWARD),
-            undo_key=step_key(saga.pk, name, Direction.BACK),
-        )
+        new_step(saga, element, outline.stage_of[name])
         for saga in sagas
         if saga.pk in stored
-        for name, stage in stage_of.items()
+        for name, element in outline.steps.items()
     ]
     bulk.write(using, bulk.Insert(steps, STEP_FIELDS))
     for saga in sagas:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import asyncio
 import logging
-from collections.abc import Callable, Coroutine
-from datetime import timedelta
+from collections.abc import Callable, Coroutine, Sequence
+from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, cast
 
@@ -16,12 +16,13 @@ from asgiref.sync import async_to_sync
 from django.utils import timezone
 
 from sagas.canonical import clean_text, gate
-from sagas.definitions import StepContext, is_async, registry
+from sagas.definitions import Event, Sleep, StepContext, SubSaga, SubSagas, is_async, registry
 from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.inputs import validated
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
-from sagas.exceptions import NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
-from sagas.states import Outcome
+from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
+from sagas.states import Call, Outcome
 from sagas.telemetry import current_saga, tracing
 
 log = logging.getLogger("sagas.engine")
@@ -46,21 +47,46 @@ def context_of(attempt: Attempt) -> StepContext:
         idempotency_key=attempt.idempotency_key,
         undoes=attempt.undoes,
         result=attempt.result,
-        deadline=timezone.now() + step.time_limit(attempt.direction),
+        deadline=timezone.now() + step.time_limit(attempt.direction, attempt.call),
+        asked_to_stop=lambda: held.asked_to_stop,
     )
 
 
-def returned(attempt: Attempt, result: Any, *, sent: float) -> Settled:
+def returned(attempt: Attempt, result: Any, *, sent: float, events: Sequence[Event] = ()) -> Settled:
     """Return what a call that returned came to. A result that cannot be stored is no proof of anything."""
+    if attempt.call is Call.PROBE and result is None:
+        return Settled(attempt=attempt, outcome=Outcome.NOT_DONE, sent=sent)
     try:
-        if result is not None and not isinstance(result, dict):
-            raise NotStorable(
-                f"Step {attempt.step.name!r} returned a {type(result).__name__}. Return a dict, or None."
-            )
-        stored = gate(result, f"The result of step {attempt.step.name!r}")
-    except NotStorable as refusal:
+        stored = _storable(attempt, result)
+        for event in events:
+            gate(dict(event.data), f"The data of event {event.topic!r}")
+    except (NotStorable, InputRefused) as refusal:
         return raised(attempt, refusal, sent=sent)
-    return Settled(attempt=attempt, outcome=Outcome.DONE, result=stored, sent=sent)
+    return Settled(attempt=attempt, outcome=Outcome.DONE, result=stored, events=events, sent=sent)
+
+
+def _storable(attempt: Attempt, result: Any) -> Any:
+    """Return what is stored of a call's result, in the shape its element gives it."""
+    element = attempt.step
+    if attempt.call is Call.CONDITION:
+        return bool(result)
+    if isinstance(element, SubSaga):
+        return [validated(element.definition, result)]
+    if isinstance(element, SubSagas):
+        return [validated(element.definition, input) for input in result]
+    if isinstance(element, Sleep):
+        return {"until": _moment(element, result).isoformat()}
+    if result is not None and not isinstance(result, dict):
+        raise NotStorable(
+            f"Step {element.name!r} returned a {type(result).__name__}. Return a dict, or None."
+        )
+    return gate(result, f"The result of step {element.name!r}")
+
+
+def _moment(element: Sleep, result: Any) -> datetime:
+    if not isinstance(result, datetime) or result.tzinfo is None:
+        raise NotStorable(f"The until= of {element.name!r} returned {result!r}. Return an aware datetime.")
+    return result
 
 
 def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool = True) -> Settled:
@@ -91,15 +117,24 @@ def unsent(attempt: Attempt) -> Settled:
     return Settled(attempt=attempt, outcome=Outcome.UNSENT, sent=monotonic())
 
 
+def _arguments(attempt: Attempt, ctx: StepContext) -> tuple[Any, ...]:
+    return (ctx,) if attempt.event is None else (ctx, attempt.event)
+
+
+def _called(attempt: Attempt, function: Callable[..., Any], sent: float) -> Settled:
+    ctx = context_of(attempt)
+    return returned(attempt, function(*_arguments(attempt, ctx)), sent=sent, events=ctx.published)
+
+
 def call_here(attempt: Attempt) -> Settled:
     """Make the call in this thread, to its end: for the testing kit and for pool threads."""
     sent = monotonic()
-    function = attempt.step.function(attempt.direction)
+    function = attempt.step.function(attempt.direction, attempt.call)
     with tracing(attempt.held.id):
         try:
             if is_async(function):
-                function = cast("Callable[[StepContext], Any]", async_to_sync(cast(Any, function)))
-            return returned(attempt, function(context_of(attempt)), sent=sent)
+                function = async_to_sync(function)
+            return _called(attempt, function, sent)
         except BaseException as error:
             return raised(attempt, error, sent=sent)
 
@@ -139,12 +174,12 @@ class Calls:
         """Make the call, unless the lease under which it was marked is over."""
         sent = monotonic()
         if sent >= attempt.held.lease_ends:
-            self._slots.release(attempt.step, attempt.direction)
+            self._slots.release(attempt.step, attempt.direction, attempt.call)
             self._report(unsent(attempt))
             return
-        limit = attempt.step.time_limit(attempt.direction).total_seconds()
+        limit = attempt.step.time_limit(attempt.direction, attempt.call).total_seconds()
         attempt.held.renewable_until = max(attempt.held.renewable_until, sent + limit + GRACE.total_seconds())
-        if is_async(attempt.step.function(attempt.direction)):
+        if is_async(attempt.step.function(attempt.direction, attempt.call)):
             task = self._loop.create_task(self._run(attempt, sent))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -163,10 +198,13 @@ class Calls:
     async def _run(self, attempt: Attempt, sent: float) -> None:
         current_saga.set(attempt.held.id)  # In the task's own context: there is nothing to set back.
         function = cast(
-            "Callable[[StepContext], Coroutine[Any, Any, Any]]", attempt.step.function(attempt.direction)
+            "Callable[[StepContext], Coroutine[Any, Any, Any]]",
+            attempt.step.function(attempt.direction, attempt.call),
         )
         try:
-            settled = returned(attempt, await function(context_of(attempt)), sent=sent)
+            ctx = context_of(attempt)
+            result = await function(*_arguments(attempt, ctx))
+            settled = returned(attempt, result, sent=sent, events=ctx.published)
         except BaseException as error:
             if self._loop.is_closed():
                 raise  # The runner is gone, and this is how Python clears away what it left.
@@ -193,7 +231,7 @@ class Calls:
 
     def _look_at_thread(self, attempt: Attempt) -> None:
         """Give a sync call up if its time is over; its time runs from when it got a thread."""
-        limit = attempt.step.time_limit(attempt.direction).total_seconds()
+        limit = attempt.step.time_limit(attempt.direction, attempt.call).total_seconds()
         now = monotonic()
         began = self._begun.get(attempt, now)
         if now - began >= limit:
@@ -206,21 +244,21 @@ class Calls:
             self._open[attempt] = self._loop.call_later(left, self._look_at_thread, attempt)
 
     def _came_back(self, attempt: Attempt, settled: Settled) -> None:
-        self._slots.release(attempt.step, attempt.direction)
+        self._slots.release(attempt.step, attempt.direction, attempt.call)
         timer = self._open.pop(attempt, None)
         if timer is not None:
             timer.cancel()
             self._report(settled)
             return
-        if not is_async(attempt.step.function(attempt.direction)):
+        if not is_async(attempt.step.function(attempt.direction, attempt.call)):
             self.overdue -= 1
-        if settled.outcome is Outcome.DONE:
+        if settled.outcome is Outcome.DONE and attempt.call is Call.ACTION:
             self._report(settled)
 
     def _give_up(self, attempt: Attempt, sent: float, task: asyncio.Task[None] | None) -> None:
         if self._open.pop(attempt, None) is None:
             return
-        limit = attempt.step.time_limit(attempt.direction)
+        limit = attempt.step.time_limit(attempt.direction, attempt.call)
         late = OutcomeUnknown(f"No answer within {limit}.")
         self._report(raised(attempt, late, sent=sent, ended=False))
         if task is None:

@@ -18,9 +18,13 @@ from django.db.models import Q, QuerySet
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
+from sagas.engine.admission import Admission
 from sagas.engine.attempts import Attempt, Held
 from sagas.engine.bell import News, announce, news_of
-from sagas.engine.locked import Locked, lock, write
+from sagas.engine.border import Border
+from sagas.engine.errands import Errands, run, store
+from sagas.engine.holds import Holds
+from sagas.engine.locked import Locked, lock
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
@@ -36,6 +40,8 @@ class Claimed:
     """What one claim took."""
 
     attempts: list[Attempt] = field(default_factory=list)
+    moved: int = 0
+    """Sagas that were taken or, needing no call, went on without one."""
     full: bool = False
     """As many sagas were due as were asked for: there may be more."""
     starved: bool = False
@@ -44,6 +50,8 @@ class Claimed:
     """Sagas that lost their worker were taken, or are due: claim no others until the hand is empty."""
     news: list[News] = field(default_factory=list)
     """What the project is told of it."""
+    errands: Errands = field(default_factory=Errands)
+    """What it means for other sagas."""
 
 
 def claim(
@@ -54,14 +62,16 @@ def claim(
     lease: timedelta,
     alone: bool = True,
     only: Sequence[UUID] | None = None,
+    holds: Holds | None = None,
 ) -> Claimed:
     """Claim up to `limit` due sagas and mark their first attempts as sent.
 
     `alone` says that the worker holds nothing, so that sagas under suspicion of killing it may be claimed.
     `only` restricts the claim to these sagas.
     """
+    holds = Holds.in_force() if holds is None else holds
     try:
-        return _claim_batch(worker, slots, limit, lease, alone, only)
+        return _claim_batch(worker, slots, limit, lease, alone, only, holds)
     except Exception as error:
         if is_transient(error) or (only is not None and len(only) == 1):
             raise
@@ -69,7 +79,7 @@ def claim(
     claimed = Claimed()
     for saga_id in list(_due(only).values_list("pk", flat=True)[:limit]):
         try:
-            one = _claim_batch(worker, slots, 1, lease, alone and not claimed.attempts, [saga_id])
+            one = _claim_batch(worker, slots, 1, lease, alone and not claimed.attempts, [saga_id], holds)
         except Exception as error:
             if not is_transient(error):
                 _put_off(saga_id, error, lease)
@@ -79,6 +89,7 @@ def claim(
                 raise
         else:
             claimed.attempts += one.attempts
+            claimed.moved += one.moved
             claimed.apart = claimed.apart or one.apart
     return claimed
 
@@ -116,14 +127,16 @@ def _claim_batch(
     lease: timedelta,
     alone: bool,
     only: Sequence[UUID] | None,
+    holds: Holds,
 ) -> Claimed:
     began = monotonic()
     with Reservation(slots) as reservation:
         claimed = durably(
-            lambda: _claim(worker, reservation.anew(), limit, lease, alone, only, began),
+            lambda: _claim(worker, reservation.anew(), limit, lease, alone, only, holds, began),
             happened=lambda claimed: _is_ours(worker, claimed),
         )
     announce(claimed.news)
+    run(claimed.errands)
     return claimed
 
 
@@ -134,26 +147,31 @@ def _claim(
     lease: timedelta,
     alone: bool,
     only: Sequence[UUID] | None,
+    holds: Holds,
     began: float,
 ) -> Claimed:
-    found = lock(_due(only).select_for_update(skip_locked=True)[:limit], payload=True)
+    found = lock(_due(only).select_for_update(skip_locked=True, no_key=True)[:limit], payload=True)
     batch, apart = company(found, alone=alone)
     claimed = Claimed(full=len(found) >= limit, apart=apart)
+    border = Border(slots, Admission(holds), lease)
+    hands = [_take(locked, worker, lease, began) for locked in batch]
+    border.admission.prepare(batch)
     taken = []
-    for locked in batch:
-        attempts = _take(locked, worker, slots, lease, began)
+    for locked, held in zip(batch, hands, strict=True):
+        attempts = advance(locked, held, border)
         claimed.attempts += attempts
         saga = locked.saga
         if not attempts and saga.due_at is not None and saga.due_at <= locked.now:
             claimed.starved = True  # It stays as it is, for whoever has a slot.
         else:
             taken.append(locked)
-    write(taken)
+    claimed.moved = len(taken)
+    claimed.errands = store(taken, border.admission)
     claimed.news = news_of(taken)
     return claimed
 
 
-def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, began: float) -> list[Attempt]:
+def _take(locked: Locked, worker: UUID, lease: timedelta, began: float) -> Held:
     saga = locked.saga
     if saga.held_by is not None:
         locked.record(kind=HistoryKind.TAKE_OVER, data={"from": str(saga.held_by), "fence": saga.fence})
@@ -162,7 +180,7 @@ def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, be
                 lose(locked, locked.step(name))
     saga.fence += 1
     saga.held_by = worker
-    held = Held(
+    return Held(
         id=saga.pk,
         definition=saga.definition,
         key=saga.key,
@@ -171,12 +189,11 @@ def _take(locked: Locked, worker: UUID, slots: Reservation, lease: timedelta, be
         results={name: step.result for name, step in locked.steps.items() if step.result is not None},
         lease_ends=began + lease.total_seconds(),
     )
-    return advance(locked, held, slots, lease=lease)
 
 
 def _is_ours(worker: UUID, claimed: Claimed) -> bool:
     """After a COMMIT without an answer: the fence says whether the claim was written."""
     fences = {attempt.held.id: attempt.held.fence for attempt in claimed.attempts}
-    rows = Saga.objects.select_for_update().filter(pk__in=fences, held_by=worker).order_by("pk")
+    rows = Saga.objects.select_for_update(no_key=True).filter(pk__in=fences, held_by=worker).order_by("pk")
     stored = dict(rows.values_list("pk", "fence"))
     return bool(fences) and any(stored.get(pk) == fence for pk, fence in fences.items())

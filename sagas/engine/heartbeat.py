@@ -16,9 +16,11 @@ from time import monotonic
 from uuid import UUID
 
 from django.db import connections, transaction
+from django.db.models import Q
 
 from sagas.clock import DatabaseTime, database_now
 from sagas.engine.attempts import Held
+from sagas.engine.facts import FactKind
 from sagas.models import Saga, Worker
 from sagas.states import AT_WORK
 from sagas.wake import wake
@@ -40,7 +42,7 @@ def renew(worker: UUID, held: Collection[Held], *, lease: timedelta) -> None:
     if not by_id:
         return
     with transaction.atomic(using=Saga.objects.db):
-        rows = Saga.objects.select_for_update(skip_locked=True)
+        rows = Saga.objects.select_for_update(skip_locked=True, no_key=True)
         free = list(
             rows.filter(pk__in=list(by_id), held_by=worker, status__in=AT_WORK)
             .order_by("pk")
@@ -52,6 +54,15 @@ def renew(worker: UUID, held: Collection[Held], *, lease: timedelta) -> None:
         by_id[pk].lease_ends = began + lease.total_seconds()
     if ours:
         wake(database_now(Saga.objects.db) + lease + timedelta(seconds=1))
+
+
+def note_wishes(held: Collection[Held]) -> None:
+    """Let the steps at work see that their saga is to turn back."""
+    by_id = {saga.id: saga for saga in held}
+    now = DatabaseTime()
+    wanted = Q(facts__kind=FactKind.TURN_BACK, facts__applied_at=None) | Q(deadline_at__lte=now)
+    for pk in Saga.objects.filter(wanted, pk__in=list(by_id)).values_list("pk", flat=True):
+        by_id[pk].asked_to_stop = True
 
 
 class Heartbeat:
@@ -101,6 +112,7 @@ class Heartbeat:
         try:
             held = list(self._held())
             renew(self._worker, held, lease=self._lease)
+            note_wishes(held)
             Worker.objects.filter(pk=self._worker).update(beat_at=DatabaseTime(), busy=len(held))
         except Exception:  # A thread that ends would let the leases run out under calls that are well.
             log.warning("A heartbeat could not be written; leases run until they end.", exc_info=True)

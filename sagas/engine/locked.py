@@ -20,7 +20,7 @@ from django.db.models.base import ModelState
 from sagas.clock import DatabaseTime
 from sagas.definitions import Outline, SagaDefinition, registry
 from sagas.engine import bulk
-from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
+from sagas.models import ActorKind, HistoryEntry, HistoryKind, InboxMessage, Saga, SagaFact, SagaStep
 from sagas.states import Direction, StepStatus
 
 SAGA_FIELDS = (
@@ -28,6 +28,7 @@ SAGA_FIELDS = (
     "direction",
     "attention",
     "due_at",
+    "deadline_at",
     "held_by",
     "fence",
     "revision",
@@ -41,7 +42,10 @@ SAGA_FIELDS = (
 )
 STEP_FIELDS = (
     "status",
+    "call",
+    "applies",
     "waits_for",
+    "waits_on",
     "in_doubt",
     "attempts",
     "crashes",
@@ -75,6 +79,9 @@ HISTORY_FIELDS = (
     "data",
     "at",
 )
+KEY_FIELDS = ("idempotency_key", "undo_key")
+FACT_FIELDS = ("saga", "kind", "source", "data", "by")
+EVENT_FIELDS = ("event_id", "subscriber", "topic", "key", "data", "status")
 M = TypeVar("M", bound=Model)
 
 _PAST = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
@@ -90,6 +97,12 @@ class Locked:
     facts: list[SagaFact] = field(default_factory=list)
     touched: dict[str, SagaStep] = field(default_factory=dict)
     entries: list[HistoryEntry] = field(default_factory=list)
+    told: list[SagaFact] = field(default_factory=list)
+    """Facts for this saga or for others, to be written with it."""
+    published: list[InboxMessage] = field(default_factory=list)
+    has_made_keys: bool = False
+    births: list[Saga] = field(default_factory=list)
+    """Child sagas, to be stored with it."""
 
     @property
     def direction(self) -> Direction:
@@ -117,6 +130,10 @@ class Locked:
         before = self.saga.status
         transition(*args, **kw)
         self.record(**(act or {"kind": HistoryKind.STATUS}), from_status=before, to_status=self.saga.status)
+
+    def tell(self, saga_id: UUID, kind: str, source: str, *, by: str = "", **data: Any) -> None:
+        """Leave a fact for a saga. The same from the same source is told once."""
+        self.told.append(SagaFact(saga_id=saga_id, kind=kind, source=source[:200], by=by, data=data))
 
     def record(self, **fields: Any) -> HistoryEntry:
         """Add an entry to the history."""
@@ -186,7 +203,7 @@ def _instance(model: type[M], names: Sequence[str], row: Sequence[Any]) -> M:
 
 def lock_one(saga_id: UUID) -> Locked:
     """Lock one saga. Raise `Saga.DoesNotExist`."""
-    return _only(lock(Saga.objects.select_for_update().filter(pk=saga_id)), saga_id)
+    return _only(lock(Saga.objects.select_for_update(no_key=True).filter(pk=saga_id)), saga_id)
 
 
 def look_at(saga_id: UUID) -> Locked:
@@ -200,16 +217,21 @@ def _only(found: list[Locked], saga_id: UUID) -> Locked:
     return found[0]
 
 
-def write(batch: Sequence[Locked]) -> None:
-    """Write what changed: one statement on PostgreSQL, one per table elsewhere."""
+def write(batch: Sequence[Locked], *more: bulk.Insert) -> None:
+    """Write what changed, and `more`: one statement on PostgreSQL, one per table elsewhere."""
     for locked in batch:
         if locked.changed:
             locked.summarise()
+    keys = KEY_FIELDS if any(locked.has_made_keys for locked in batch) else ()
+    steps = _flat(locked.touched.values() for locked in batch)
     bulk.write(
         Saga.objects.db,
         bulk.Update([locked.saga for locked in batch], SAGA_FIELDS),
-        bulk.Update(_flat(locked.touched.values() for locked in batch), STEP_FIELDS, keep=("result",)),
+        bulk.Update(steps, STEP_FIELDS + keys, keep=("result",)),
         bulk.Insert(_flat(locked.entries for locked in batch), HISTORY_FIELDS),
+        bulk.Insert(_flat(locked.told for locked in batch), FACT_FIELDS),
+        bulk.Insert(_flat(locked.published for locked in batch), EVENT_FIELDS),
+        *more,
     )
     if applied := [fact for locked in batch for fact in locked.facts if fact.applied_at]:
         SagaFact.objects.bulk_update(applied, ["applied_at"])

@@ -6,11 +6,15 @@ from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any
 
+from sagas.engine import family
 from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.facts import FactKind, fulfil
 from sagas.engine.locked import Locked
-from sagas.engine.verdicts import Again, Complete, Doubt, Fail, GiveBack, Record, Verdict, judge
-from sagas.models import HistoryKind, SagaStep
-from sagas.states import Attention, Direction, Outcome, WaitsFor
+from sagas.engine.verdicts import Again, Complete, Doubt, Fail, GiveBack, Record, Verdict, judge, judge_probe
+from sagas.keys import event_id
+from sagas.messaging import SUBSCRIBER
+from sagas.models import HistoryKind, InboxMessage, SagaStep
+from sagas.states import Attention, Call, Direction, Outcome, StepKind, WaitsFor
 
 
 def fits(locked: Locked, attempt: Attempt) -> bool:
@@ -20,6 +24,7 @@ def fits(locked: Locked, attempt: Attempt) -> bool:
         step is not None
         and step.in_flight
         and step.direction is attempt.direction
+        and step.call == attempt.call
         and step.attempt_number(attempt.direction) == attempt.number
     )
 
@@ -31,6 +36,7 @@ def record_of(locked: Locked, step: SagaStep, direction: Direction) -> Record:
         since_round=locked.now - (step.round_at or locked.now),
         since_sent=locked.now - (step.first_sent_at(direction) or locked.now),
         in_doubt=step.in_doubt and direction is Direction.FORWARD,
+        lands_for=max((step.inflight_until or locked.now) - locked.now, timedelta(0)),
         turning_back=locked.direction is Direction.BACK,
     )
 
@@ -39,40 +45,89 @@ def apply(locked: Locked, settled: Settled) -> None:
     """Write the outcome of the attempt in flight to its step."""
     attempt = settled.attempt
     step = locked.step(attempt.step.name)
-    if settled.outcome not in (Outcome.DONE, Outcome.UNSENT):
+    if settled.outcome not in (Outcome.DONE, Outcome.UNSENT) and attempt.call is not Call.PROBE:
         _note_failure(locked, step, settled)
-    verdict = judge(
-        attempt.step,
-        attempt.direction,
-        settled.outcome,
-        record_of(locked, step, attempt.direction),
-        delay=settled.delay,
-        on_exhausted=locked.definition.on_exhausted,
-    )
-    if attempt.direction is Direction.FORWARD:
-        _apply_forward(locked, step, verdict, settled)
+    record = record_of(locked, step, attempt.direction)
+    on_exhausted = locked.definition.on_exhausted
+    if attempt.call is Call.PROBE:
+        verdict = judge_probe(attempt.step, settled.outcome, record, on_exhausted=on_exhausted)
+        if isinstance(verdict, Again) and settled.outcome is not Outcome.UNKNOWN:
+            step.call = Call.ACTION  # It is asked again, or need not be.
     else:
+        verdict = judge(
+            attempt.step,
+            attempt.direction,
+            settled.outcome,
+            record,
+            delay=settled.delay,
+            on_exhausted=on_exhausted,
+        )
+    if attempt.call is Call.CONDITION:
+        verdict = _without_doubt(verdict)
+    if attempt.direction is Direction.BACK:
         _apply_back(locked, step, verdict)
+    elif attempt.call is Call.CONDITION and isinstance(verdict, Complete):
+        step.answer(bool(settled.result))
+        if not settled.result:
+            step.skip(now=locked.now)
+    else:
+        _apply_forward(locked, step, verdict, settled)
+    if isinstance(verdict, Complete):
+        _publish(locked, settled)
 
 
 def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Settled) -> None:
+    element = settled.attempt.step
     match verdict:
+        case Complete() if element.kind in (StepKind.SAGA, StepKind.SAGAS):
+            family.bear(locked, step, element, settled.result)  # type: ignore[arg-type]
+        case Complete() if element.kind is StepKind.SLEEP:
+            step.park(WaitsFor.TIMER, due_at=max(datetime.fromisoformat(settled.result["until"]), locked.now))
         case Complete():
             step.complete(now=locked.now)
             step.result = settled.attempt.held.results[step.name] = settled.result or {}
             if not any(other.error_class for other in locked.steps.values()):
                 locked.saga.clear_error()
-        case Again(delay, in_doubt):
+        case Again(delay, in_doubt, cleared=cleared):
             step.park(WaitsFor.RETRY, due_at=locked.now + delay, in_doubt=in_doubt)
+            step.in_doubt = step.in_doubt and not cleared
         case Doubt(attention):
             step.doubt(now=locked.now)
             locked.saga.attention = attention or locked.saga.attention
+        case Fail() if element.optional:
+            step.skip(now=locked.now)
         case Fail(attention):
             step.fail(now=locked.now)
             locked.saga.attention = attention or locked.saga.attention
         case GiveBack():
             step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=False)
             step.attempts -= 1
+    if element.kind is StepKind.EVENT and not isinstance(verdict, (Again, GiveBack)):
+        fulfil(locked, FactKind.EVENT, step.name)
+
+
+def _without_doubt(verdict: Verdict) -> Verdict:
+    """Return the verdict on a call that changes nothing: whatever came of it, nothing happened."""
+    match verdict:
+        case Again(delay):
+            return Again(delay)
+        case Doubt(attention):
+            return Fail(attention)
+    return verdict
+
+
+def _publish(locked: Locked, settled: Settled) -> None:
+    key = settled.attempt.idempotency_key
+    for number, event in enumerate(settled.events):
+        locked.published.append(
+            InboxMessage(
+                event_id=event_id(key, number),
+                subscriber=SUBSCRIBER,
+                topic=event.topic,
+                key=event.key,
+                data=dict(event.data),
+            )
+        )
 
 
 def _apply_back(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
@@ -92,7 +147,8 @@ def _note_failure(locked: Locked, step: SagaStep, settled: Settled) -> None:
     attempt = settled.attempt
     step.error_class, step.error = settled.error_class, settled.error
     locked.saga.note_error(settled.error_class, settled.error, step=step.name)
-    if settled.outcome is Outcome.UNKNOWN and attempt.direction is Direction.FORWARD:
+    leaves_traces = attempt.step.kind is StepKind.STEP and attempt.call is Call.ACTION
+    if settled.outcome is Outcome.UNKNOWN and attempt.direction is Direction.FORWARD and leaves_traces:
         step.inflight_until = _inflight_until(settled, locked.now) or step.inflight_until
     locked.record(
         kind=HistoryKind.ATTEMPT,

@@ -11,10 +11,13 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Protocol, TypeAlias
 
-from sagas.definitions import Outline, Step
-from sagas.states import Attention, Direction, StepStatus
+from sagas.definitions import Element, Outline
+from sagas.states import Attention, Direction, StepKind, StepStatus
 
 T = StepStatus
+
+_FAMILY = (StepKind.SAGA, StepKind.SAGAS)
+"""On the way back these wait too: for children that were told to stop, until they have."""
 
 
 class StepState(Protocol):
@@ -35,9 +38,10 @@ States: TypeAlias = Mapping[str, StepState]
 
 @dataclass(frozen=True)
 class Begin:
-    """Make an attempt at these steps, in the saga's direction."""
+    """Make an attempt at these steps, in this direction."""
 
     steps: tuple[str, ...]
+    direction: Direction = Direction.FORWARD
 
 
 @dataclass(frozen=True)
@@ -116,36 +120,57 @@ def has_passed_pivot(outline: Outline, states: States) -> bool:
     return any(pivot.status == T.COMPLETED or pivot.in_doubt for pivot in pivots)
 
 
-def needs_undo(step: Step, state: StepState) -> bool:
+def needs_undo(element: Element, state: StepState) -> bool:
     """Say whether the way back leads through this step."""
-    return step.compensation is not None and state.status in (T.COMPLETED, T.UNKNOWN, T.COMPENSATING)
+    return element.is_undoable and state.status in (T.COMPLETED, T.UNKNOWN, T.COMPENSATING)
+
+
+def is_passed(element: Element, state: StepState) -> bool:
+    """Say whether the way forward has this step behind it."""
+    return state.status in (T.COMPLETED, T.SKIPPED) or (element.optional and state.status == T.COMPENSATED)
 
 
 def _forward(outline: Outline, states: States, now: datetime) -> Decision:
     for number, stage in enumerate(outline.stages):
-        stage_states = [states[step.name] for step in stage]
-        if all(state.status in (T.COMPLETED, T.SKIPPED) for state in stage_states):
+        found = [(element, states[element.name]) for element in stage]
+        if all(is_passed(element, state) for element, state in found):
             continue
-        if any(state.status in (T.FAILED, T.UNKNOWN) for state in stage_states):
-            if any(state.in_flight for state in stage_states):
+        if any(_has_failed(element, state) for element, state in found):
+            if any(state.in_flight for _, state in found):
                 return Wait()
             return _after_failure(outline, number, states)
+        dropped = tuple(e.name for e, state in found if e.optional and _is_to_be_undone(e, state, now))
+        if dropped:
+            return Begin(dropped, Direction.BACK)
         ready = tuple(
-            step.name
-            for step in stage
-            if (state := states[step.name]).status == T.PENDING
-            or (state.status == T.WAITING and _is_due(state, now))
+            element.name
+            for element, state in found
+            if state.status == T.PENDING or (state.status == T.WAITING and _is_due(state, now))
         )
-        return Begin(ready) if ready else _wait(stage_states)
+        return Begin(ready) if ready else _wait(state for _, state in found)
     return Finish()
 
 
+def _has_failed(element: Element, state: StepState) -> bool:
+    if element.optional and element.is_undoable and state.status == T.UNKNOWN:
+        return False  # It is undone, and the saga goes on without it.
+    if element.optional and state.status == T.COMPENSATION_FAILED:
+        return True
+    return state.status in (T.FAILED, T.UNKNOWN)
+
+
+def _is_to_be_undone(element: Element, state: StepState, now: datetime) -> bool:
+    begun = state.status in (T.UNKNOWN, T.COMPENSATING)
+    return begun and not state.in_flight and element.is_undoable and _is_due(state, now)
+
+
 def _after_failure(outline: Outline, stage: int, states: States) -> Decision:
+    statuses = {states[element.name].status for element in outline.stages[stage]}
+    if T.COMPENSATION_FAILED in statuses and statuses.isdisjoint({T.FAILED, T.UNKNOWN}):
+        return Halt(Attention.COMPENSATION_FAILED)
     if outline.pivot_stage is not None and stage > outline.pivot_stage:
         return Halt(Attention.PAST_PIVOT)
-    if stage == outline.pivot_stage and any(
-        states[step.name].status == T.UNKNOWN for step in outline.stages[stage]
-    ):
+    if stage == outline.pivot_stage and T.UNKNOWN in statuses:
         return Halt(Attention.UNKNOWN_OUTCOME)
     return TurnBack()
 
@@ -159,11 +184,18 @@ def _back(outline: Outline, states: States, now: datetime) -> Decision:
             if any(state.in_flight for state in stage_states):
                 return Wait()
             return Halt(Attention.COMPENSATION_FAILED)
+        winding_down = [
+            states[element.name]
+            for element in stage
+            if element.kind in _FAMILY and states[element.name].status == T.WAITING
+        ]
         to_undo = [step.name for step in stage if needs_undo(step, states[step.name])]
-        if not to_undo:
+        if not (to_undo or winding_down):
             continue
         ready = tuple(name for name in to_undo if not states[name].in_flight and _is_due(states[name], now))
-        return Begin(ready) if ready else _wait(states[name] for name in to_undo)
+        if ready:
+            return Begin(ready, Direction.BACK)
+        return _wait([*winding_down, *(states[name] for name in to_undo)])
     return Finish()
 
 

@@ -26,10 +26,12 @@ from django.db.models import Min
 
 from sagas.clock import database_now
 from sagas.conf import saga_settings
+from sagas.engine import errands
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.calls import Calls
 from sagas.engine.claims import Claimed, claim, known
 from sagas.engine.heartbeat import PULSE, Heartbeat
+from sagas.engine.holds import FreshHolds
 from sagas.engine.settlement import Settlement, settle
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
@@ -76,6 +78,7 @@ class Runner:
         self._budget = (budget or config.budget).total_seconds()
         self._linger = (config.linger if linger is None else linger).total_seconds()
         self._slots = Slots(threads=config.threads, tasks=config.tasks)
+        self._holds = FreshHolds()
         self._hand: dict[UUID, Held] = {}
         self._outcomes: list[Settled] = []
         self._apart = False
@@ -161,7 +164,14 @@ class Runner:
         outcomes, self._outcomes = self._outcomes, []
         try:
             settlement: Settlement = await self._in_books(
-                partial(settle, outcomes, self.id, self._slots, lease=self._config.lease, begin=begin)
+                lambda: settle(
+                    outcomes,
+                    self.id,
+                    self._slots,
+                    lease=self._config.lease,
+                    begin=begin,
+                    holds=self._holds.get(),
+                )
             )
         except BaseException:
             self._outcomes = outcomes + self._outcomes
@@ -173,15 +183,16 @@ class Runner:
             self._next_look = monotonic()  # There is room again, and somebody to take it.
 
     async def _claim(self) -> Claimed:
+        await self._in_books(errands.run_pending)
         claimed: Claimed = await self._in_books(
-            partial(
-                claim,
+            lambda: claim(
                 self.id,
                 self._slots,
                 limit=min(self._limit, self._slots.free),
                 lease=self._config.lease,
                 alone=not self._hand,
                 only=self._only,
+                holds=self._holds.get(),
             )
         )
         self._apart = claimed.apart
@@ -239,6 +250,7 @@ class Runner:
         )
         self._ring(more=False)
         clear_past_wakes(Saga.objects.db)
+        errands.sweep()
 
     def _leave(self) -> None:
         """Sign off, and only then look once more: a wake-up that found this runner at work relied on it."""

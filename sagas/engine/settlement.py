@@ -15,8 +15,12 @@ from time import monotonic
 from typing import TypeAlias
 from uuid import UUID
 
-from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.admission import Admission
+from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.bell import News, announce, news_of
+from sagas.engine.border import Border
+from sagas.engine.errands import Errands, run, store
+from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked, lock, write
 from sagas.engine.outcomes import apply, fits, keep_as_evidence, refuse
 from sagas.engine.slots import Reservation, Slots
@@ -43,6 +47,8 @@ class Settlement:
     """Per saga the steps that changed."""
     news: list[News] = field(default_factory=list)
     """What the project is told of it."""
+    errands: Errands = field(default_factory=Errands)
+    """What it means for other sagas."""
 
 
 @dataclass(frozen=True)
@@ -53,6 +59,7 @@ class Settling:
     slots: Slots
     lease: timedelta
     begin: bool
+    holds: Holds
 
     def settle(self, group: Group) -> Settlement:
         """Settle the group in one transaction; if that cannot be, in halves down to the offender."""
@@ -69,47 +76,66 @@ class Settling:
             first = self.settle({pk: group[pk] for pk in sagas[:middle]})
             rest = self.settle({pk: group[pk] for pk in sagas[middle:]})
             return Settlement(
-                first.attempts + rest.attempts, first.let_go | rest.let_go, news=first.news + rest.news
+                first.attempts + rest.attempts,
+                first.let_go | rest.let_go,
+                news=first.news + rest.news,
+                errands=first.errands.and_those_of(rest.errands),
             )
 
     def _settle(self, group: Group, reservation: Reservation) -> Settlement:
         began = monotonic()
         result = Settlement()
-        batch = lock(Saga.objects.select_for_update().filter(pk__in=list(group)).order_by("pk"))
+        batch = lock(Saga.objects.select_for_update(no_key=True).filter(pk__in=list(group)).order_by("pk"))
+        holders = [(locked, self._take_in(locked, group[locked.saga.pk])) for locked in batch]
+        ours = [(locked, held) for locked, held in holders if held is not None]
+        border = self._border(reservation)
+        border.admission.prepare([locked for locked, _ in ours])
+        for locked, held in ours:
+            result.attempts += advance(locked, held, border)
+            held.lease_ends = began + self.lease.total_seconds()
+            result.written[held.id] = [_written(step) for step in locked.touched.values()]
         for locked in batch:
-            held = None
-            for settled in group[locked.saga.pk]:
-                ours = self._is_ours(locked, settled.attempt)
-                if ours and fits(locked, settled.attempt):
-                    apply(locked, settled)
-                else:
-                    keep_as_evidence(locked, settled)
-                held = settled.attempt.held if ours else held
-            if held is not None:
-                result.attempts += advance(locked, held, reservation, lease=self.lease, begin=self.begin)
-                held.lease_ends = began + self.lease.total_seconds()
-                result.written[held.id] = [_written(step) for step in locked.touched.values()]
             if locked.saga.held_by != self.worker:
                 result.let_go.add(locked.saga.pk)
         result.let_go |= group.keys() - {locked.saga.pk for locked in batch}
-        write([locked for locked in batch if locked.changed])
+        result.errands = store([locked for locked in batch if locked.changed], border.admission)
         result.news = news_of(batch)
         return result
+
+    def _take_in(self, locked: Locked, outcomes: Sequence[Settled]) -> Held | None:
+        """Apply the outcomes that count; return the hand that holds the saga, if it is this worker's."""
+        held = None
+        for settled in outcomes:
+            ours = self._is_ours(locked, settled.attempt)
+            if ours and fits(locked, settled.attempt):
+                apply(locked, settled)
+            else:
+                keep_as_evidence(locked, settled)
+            held = settled.attempt.held if ours else held
+        return held
+
+    def _border(self, slots: Reservation, *, begin: bool | None = None) -> Border:
+        admission = Admission(self.holds)
+        return Border(slots, admission, self.lease, self.begin if begin is None else begin)
 
     def _halt_offender(self, group: Group, error: Exception) -> Settlement:
         """Halt a saga whose outcomes cannot be stored; what they were is told in words that can."""
         [(saga_id, outcomes)] = group.items()
         log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
         result = Settlement(let_go={saga_id})
-        for locked in lock(Saga.objects.select_for_update().filter(pk=saga_id)):
+        for locked in lock(Saga.objects.select_for_update(no_key=True).filter(pk=saga_id)):
             ours = [settled for settled in outcomes if self._is_ours(locked, settled.attempt)]
             for settled in ours:
                 if fits(locked, settled.attempt):
                     refuse(locked, settled, type(error).__name__)
             if ours:
                 held = ours[0].attempt.held
-                advance(locked, held, Reservation(self.slots), lease=self.lease, begin=False)
-            write([locked])
+                border = self._border(Reservation(self.slots), begin=False)
+                border.admission.prepare([locked])
+                advance(locked, held, border)
+                result.errands = store([locked], border.admission)
+            else:
+                write([locked])
             result.news = news_of([locked])
             if locked.saga.held_by == self.worker:
                 result.let_go.clear()
@@ -120,7 +146,13 @@ class Settling:
 
 
 def settle(
-    outcomes: Sequence[Settled], worker: UUID, slots: Slots, *, lease: timedelta, begin: bool = True
+    outcomes: Sequence[Settled],
+    worker: UUID,
+    slots: Slots,
+    *,
+    lease: timedelta,
+    begin: bool = True,
+    holds: Holds | None = None,
 ) -> Settlement:
     """Write the outcomes of attempts in one transaction and mark the next attempts of their sagas as sent.
 
@@ -130,8 +162,10 @@ def settle(
     group: dict[UUID, list[Settled]] = {}
     for settled in outcomes:
         group.setdefault(settled.attempt.held.id, []).append(settled)
-    settlement = Settling(worker, slots, lease, begin).settle(group)
+    holds = Holds.in_force() if holds is None else holds
+    settlement = Settling(worker, slots, lease, begin, holds).settle(group)
     announce(settlement.news)
+    run(settlement.errands)
     return settlement
 
 
@@ -142,7 +176,10 @@ def _written(step: SagaStep) -> Written:
 def _is_written(settlement: Settlement) -> bool:
     """After a COMMIT without an answer: status and attempts of the steps say whether it was carried out."""
     sagas = list(
-        Saga.objects.select_for_update().filter(pk__in=settlement.written).order_by("pk").values_list("pk")
+        Saga.objects.select_for_update(no_key=True)
+        .filter(pk__in=settlement.written)
+        .order_by("pk")
+        .values_list("pk")
     )
     if not sagas:
         return False

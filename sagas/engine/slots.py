@@ -4,8 +4,8 @@ from __future__ import annotations
 
 from threading import Lock
 
-from sagas.definitions import Step, is_async
-from sagas.states import Direction
+from sagas.definitions import Element, is_async
+from sagas.states import Call, Direction
 
 
 class Slots:
@@ -17,20 +17,29 @@ class Slots:
         self._backlog = 0
         self._lock = Lock()
 
-    def reserve(self, step: Step, direction: Direction) -> bool:
+    def reserve(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> bool:
         """Take a slot of the kind the step's function needs, if one is free."""
-        kind = is_async(step.function(direction))
+        kind = is_async(step.function(direction, call))
         with self._lock:
             if self._free[kind] < 1:
                 return False
             self._free[kind] -= 1
             return True
 
-    def release(self, step: Step, direction: Direction) -> None:
+    def release(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> None:
         """Give the slot of an attempt back."""
-        kind = is_async(step.function(direction))
+        kind = is_async(step.function(direction, call))
         with self._lock:
             self._free[kind] += 1
+
+    def has_room(self, step: Element, direction: Direction) -> bool:
+        """Say whether a slot for the step's first call is free, or it needs none."""
+        try:
+            kind = is_async(step.function(direction, Call.CONDITION if step.when else Call.ACTION))
+        except LookupError:
+            return True
+        with self._lock:
+            return self._free[kind] >= 1
 
     def allow_backlog(self, backlog: int) -> None:
         """Have so many sync attempts wait for a thread, beyond those that have one."""
@@ -49,19 +58,23 @@ class Reservation:
 
     def __init__(self, slots: Slots) -> None:
         self._slots = slots
-        self._taken: list[tuple[Step, Direction]] = []
+        self._taken: list[tuple[Element, Direction, Call]] = []
 
-    def reserve(self, step: Step, direction: Direction) -> bool:
+    def reserve(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> bool:
         """Take a slot, if one is free."""
-        if not self._slots.reserve(step, direction):
+        if not self._slots.reserve(step, direction, call):
             return False
-        self._taken.append((step, direction))
+        self._taken.append((step, direction, call))
         return True
+
+    def has_room(self, step: Element, direction: Direction) -> bool:
+        """Say whether a slot for the step's first call is free, or it needs none."""
+        return self._slots.has_room(step, direction)
 
     def anew(self) -> Reservation:
         """Give back what an earlier try of the transaction had taken."""
-        for step, direction in self._taken:
-            self._slots.release(step, direction)
+        for step, direction, call in self._taken:
+            self._slots.release(step, direction, call)
         self._taken.clear()
         return self
 

@@ -2,23 +2,48 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from datetime import datetime, timedelta
-from typing import Any, Protocol
+from typing import Any
 
-from sagas.definitions import Step
+from sagas.definitions import Element, Step
+from sagas.engine import family, upgrades
+from sagas.engine.admission import Blocked
 from sagas.engine.attempts import Attempt, Held
+from sagas.engine.border import Border
 from sagas.engine.facts import FactKind, fulfil, wish_of
 from sagas.engine.locked import Locked
-from sagas.engine.planner import Begin, Decision, Finish, Halt, Suspend, TurnBack, Wait, plan
+from sagas.engine.planner import (
+    Begin,
+    Decision,
+    Finish,
+    Halt,
+    Suspend,
+    TurnBack,
+    Wait,
+    Wish,
+    has_passed_pivot,
+    plan,
+)
 from sagas.engine.verdicts import key_expired
-from sagas.models import SagaStep
-from sagas.states import Attention, Direction, SagaStatus, StepStatus
+from sagas.engine.waiting import wait
+from sagas.keys import rendered_step_key
+from sagas.models import HistoryKind, SagaStep
+from sagas.states import (
+    ADMISSION,
+    AT_WORK,
+    NOTICES,
+    Attention,
+    Call,
+    Direction,
+    SagaStatus,
+    StepKind,
+    StepStatus,
+    WaitsFor,
+)
 
-
-class SlotSource(Protocol):
-    """Where room for attempts comes from."""
-
-    def reserve(self, step: Step, direction: Direction) -> bool: ...
+RETRY_ADMISSION = timedelta(seconds=1)
+"""A compensation that has to wait for room looks again after this."""
 
 
 def drifted(locked: Locked) -> list[str]:
@@ -27,46 +52,89 @@ def drifted(locked: Locked) -> list[str]:
     return [
         name
         for name, step in locked.steps.items()
-        if name not in declared
-        or (step.status == StepStatus.COMPENSATING and declared[name].compensation is None)
+        if name not in declared or (step.status == StepStatus.COMPENSATING and not declared[name].is_undoable)
     ]
 
 
-def advance(
-    locked: Locked, held: Held, slots: SlotSource, *, lease: timedelta, begin: bool = True
-) -> list[Attempt]:
+def advance(locked: Locked, held: Held, border: Border) -> list[Attempt]:
     """Move the saga as far as it goes without a call; return the attempts marked as sent.
 
-    With attempts in flight the saga stays held until `lease` from now; otherwise it is let go, due when its
-    next attempt is. Without `begin` no attempt is started: what could run now is left due for another
-    worker.
+    With attempts in flight the saga stays held until the border's lease ends; otherwise it is let go, due
+    when its next attempt is.
     """
+    attempts: list[Attempt] = []
+    upgrades.upgrade(locked)
+    _hear(locked, held)
     while True:
         _retire_expired_keys(locked)
         decision = _decide(locked)
-        if locked.saga.status == SagaStatus.PENDING and not isinstance(decision, (TurnBack, Suspend)):
+        if locked.saga.status == SagaStatus.PENDING and isinstance(decision, (Halt, Finish)):
             locked.move(locked.saga.begin)
         match decision:
             case TurnBack():
                 turn_back(locked)
-            case Begin(names):
-                attempts = _begin(locked, held, names, slots) if begin else []
-                _hold_or_let_go(locked, due_at=locked.now, lease=lease)
-                return attempts
+            case Begin(names, direction):
+                begun, moved = _begin(locked, held, names, direction, border) if border.begin else ([], False)
+                attempts += begun
+                if len(begun) == len(names) or not moved:
+                    _hold_or_let_go(locked, due_at=locked.now, border=border)
+                    return attempts
             case Wait(until):
                 # Without an end nobody would look again: the lease bounds even a planner's mistake.
-                _hold_or_let_go(locked, due_at=until or locked.now + lease, lease=lease)
-                return []
+                due_at = _earliest(until or locked.now + border.lease, locked)
+                _hold_or_let_go(locked, due_at=due_at, border=border)
+                return attempts
             case _:
-                _stop(locked, decision)
-                return []
+                _stop(locked, decision, border)
+                return attempts
+
+
+def _earliest(until: datetime, locked: Locked) -> datetime:
+    """Return when to look again: at the deadline too, where it still means something."""
+    deadline = locked.saga.deadline_at
+    if deadline is None or locked.direction is Direction.BACK or deadline <= locked.now:
+        return until
+    return min(until, deadline)
+
+
+def _hear(locked: Locked, held: Held) -> None:
+    """Take note of what was told: of children that ended, of events and decisions that have come."""
+    outline = locked.definition.outline()
+    if outline.is_plain:
+        return
+    told = {fact.data.get("step") for fact in locked.facts if not fact.applied_at}
+    for name, step in locked.steps.items():
+        element = outline.steps.get(name)
+        if element is None or element.kind is StepKind.STEP:
+            continue
+        has_come = name in told or (step.due_at is not None and step.due_at <= locked.now)
+        if family.is_family(element):
+            waits = step.status == StepStatus.COMPENSATING or step.waits_for == WaitsFor.CHILD
+            if waits and has_come:
+                family.look_after(locked, locked.step(name), element, held)  # type: ignore[arg-type]
+        elif step.status == StepStatus.WAITING and has_come:
+            locked.step(name).due_at = locked.now
+        elif (
+            element.kind is StepKind.EVENT
+            and element.pivot
+            and step.status == StepStatus.FAILED
+            and name in told
+            and locked.direction is Direction.BACK
+        ):
+            fulfil(locked, FactKind.EVENT, name)
+            locked.saga.attention = Attention.LATE_EVENT
+            locked.saga.note_error(
+                "LateEvent", f"The event that {name} waited for came after its time was up.", step=name
+            )
 
 
 def turn_back(locked: Locked, *, act: dict[str, Any] | None = None) -> None:
     """Stop going forward: end the attempts that wait for their turn, and go back from here."""
     for name, step in locked.steps.items():
+        if step.waits_for == WaitsFor.CHILD:
+            family.call_back(locked, step)
         # A pending step may have happened too: when a person wanted it tried again.
-        if step.status == StepStatus.WAITING or (step.status == StepStatus.PENDING and step.in_doubt):
+        elif step.status == StepStatus.WAITING or (step.status == StepStatus.PENDING and step.in_doubt):
             _close(locked.step(name), locked.outline.steps[name], locked.now)
     fulfil(locked, FactKind.TURN_BACK)
     locked.move(locked.saga.turn_back, act=act)
@@ -82,6 +150,8 @@ def _retire_expired_keys(locked: Locked) -> None:
         declared = locked.outline.steps.get(name)
         sent_at = step.first_sent_at(direction)
         if declared is None or sent_at is None or not _may_begin(step, direction, locked.now):
+            continue
+        if _is_to_be_probed(declared, step):
             continue
         if not key_expired(declared, direction, in_doubt=step.in_doubt, since_sent=locked.now - sent_at):
             continue
@@ -100,7 +170,12 @@ def _may_begin(step: SagaStep, direction: Direction, now: datetime) -> bool:
     return waits and (step.due_at is None or step.due_at <= now)
 
 
-def _close(step: SagaStep, declared: Step, now: datetime) -> None:
+def _is_to_be_probed(element: Element, step: SagaStep) -> bool:
+    """Say whether the participant is asked what became of the last attempt before another is made."""
+    return element.probe is not None and step.in_doubt and step.call != Call.PROBE
+
+
+def _close(step: SagaStep, declared: Element, now: datetime) -> None:
     if step.in_doubt and not declared.read_only:
         step.doubt(now=now)
     else:
@@ -122,52 +197,156 @@ def _decide(locked: Locked) -> Decision:
         locked.steps,
         locked.direction,
         locked.now,
-        wish=wish_of(locked),
+        wish=_wish(locked),
         halting=_halting(locked),
     )
 
 
+def _wish(locked: Locked) -> Wish:
+    wish = wish_of(locked)
+    saga = locked.saga
+    if saga.status == SagaStatus.PENDING and saga.deadline_at is None and locked.definition.deadline:
+        saga.deadline_at = saga.created_at + locked.definition.deadline
+    if saga.deadline_at is None or locked.now < saga.deadline_at or locked.direction is Direction.BACK:
+        return wish
+    if not has_passed_pivot(locked.outline, locked.steps):
+        if not wish.turn_back:
+            saga.note_error(
+                "DeadlinePassed", f"It had to be done by {saga.deadline_at:%Y-%m-%d %H:%M:%S}.", step=""
+            )
+        return Wish(turn_back=True, suspend=wish.suspend)
+    if not saga.attention:
+        saga.attention = Attention.DEADLINE
+        locked.record(kind=HistoryKind.STATUS, data={"attention": Attention.DEADLINE.value})
+    return wish
+
+
 def _halting(locked: Locked) -> Attention | None:
     attention = locked.saga.attention
-    return Attention(attention) if attention and attention != Attention.LATE_EFFECT else None
+    return Attention(attention) if attention and attention not in NOTICES else None
 
 
-def _begin(locked: Locked, held: Held, names: tuple[str, ...], slots: SlotSource) -> list[Attempt]:
-    attempts = []
+def _begin(
+    locked: Locked, held: Held, names: tuple[str, ...], direction: Direction, border: Border
+) -> tuple[list[Attempt], bool]:
+    """Begin these steps; return the calls to be made, and whether anything has come of it."""
+    if locked.saga.status == SagaStatus.PENDING:
+        waited = any(locked.steps[name].waits_for in ADMISSION for name in names)
+        if blocked := border.admission.saga(locked, waited=waited):
+            for name in names:
+                _make_wait(locked, name, blocked, direction)
+            return [], True
+        if not any(border.slots.has_room(locked.outline.steps[name], direction) for name in names):
+            return [], False
+        locked.move(locked.saga.begin)
+    attempts, moved = [], False
     for name in names:
-        declared = locked.outline.steps[name]
-        if not slots.reserve(declared, locked.direction):
-            continue
-        step = locked.step(name)
-        if locked.direction is Direction.FORWARD:
-            step.begin(now=locked.now)
-            attempts.append(Attempt(held, declared, Direction.FORWARD, step.attempts, step.idempotency_key))
-        else:
-            step.undo(now=locked.now)
-            attempts.append(
-                Attempt(
-                    held,
-                    declared,
-                    Direction.BACK,
-                    step.undo_attempts,
-                    step.undo_key,
-                    undoes=step.idempotency_key,
-                    result=held.results.get(name),
-                )
-            )
-    return attempts
+        step = locked.steps[name]
+        before = step.status, step.due_at
+        attempt = _begin_one(locked, held, name, direction, border)
+        if attempt is not None:
+            attempts.append(attempt)
+        moved = moved or attempt is not None or before != (step.status, step.due_at)
+    return attempts, moved
 
 
-def _hold_or_let_go(locked: Locked, *, due_at: datetime, lease: timedelta) -> None:
+def _begin_one(locked: Locked, held: Held, name: str, direction: Direction, border: Border) -> Attempt | None:
+    element, step = locked.outline.steps[name], locked.steps[name]
+    if direction is Direction.BACK:
+        return _begin_undo(locked, held, element, border)
+    if element.when is not None and step.applies is None:
+        return _send(locked, held, element, Call.CONDITION, border)
+    if _is_to_be_probed(element, step):
+        return _send(locked, held, element, Call.PROBE, border)
+    event = None
+    if element.kind in (StepKind.EVENT, StepKind.APPROVAL, StepKind.SLEEP) and not _needs_call_first(
+        element, step
+    ):
+        event = wait(locked, element, locked.step(name), held)
+        if event is None:
+            return None
+    if blocked := border.admission.step(locked, element, direction, waited=step.waits_for in ADMISSION):
+        _make_wait(locked, name, blocked, direction)
+        return None
+    attempt = _send(locked, held, element, Call.ACTION, border)
+    if attempt is not None and event is not None:
+        attempt = replace(attempt, event=event)
+    return attempt
+
+
+def _needs_call_first(element: Element, step: SagaStep) -> bool:
+    """Say whether a sleep's end is yet to be computed."""
+    return (
+        element.kind is StepKind.SLEEP
+        and getattr(element, "duration", None) is None
+        and step.waits_for != WaitsFor.TIMER
+    )
+
+
+def _send(locked: Locked, held: Held, element: Element, call: Call, border: Border) -> Attempt | None:
+    if not border.slots.reserve(element, Direction.FORWARD, call):
+        return None
+    step = locked.step(element.name)
+    step.begin(now=locked.now, call=call)
+    if not step.idempotency_key:
+        _make_keys(locked, held, element, step)
+    return Attempt(held, element, Direction.FORWARD, step.attempts, step.idempotency_key, call=call)
+
+
+def _begin_undo(locked: Locked, held: Held, element: Element, border: Border) -> Attempt | None:
+    step = locked.step(element.name)
+    if family.is_family(element):
+        step.undo(now=locked.now)
+        step.due_at = locked.now + family.LOOK_AGAIN
+        family.call_back(locked, step)
+        return None
+    if blocked := border.admission.step(locked, element, Direction.BACK, waited=True):
+        _make_wait(locked, element.name, blocked, Direction.BACK)
+        return None
+    if not border.slots.reserve(element, Direction.BACK):
+        return None
+    step.undo(now=locked.now)
+    return Attempt(
+        held,
+        element,
+        Direction.BACK,
+        step.undo_attempts,
+        step.undo_key,
+        undoes=step.idempotency_key,
+        result=held.results.get(element.name),
+    )
+
+
+def _make_wait(locked: Locked, name: str, blocked: Blocked, direction: Direction) -> None:
+    step = locked.step(name)
+    if direction is Direction.BACK:
+        step.due_at = min(blocked.until, locked.now + RETRY_ADMISSION)
+    else:
+        step.park(blocked.waits_for, due_at=blocked.until, waits_on=blocked.waits_on)
+
+
+def _make_keys(locked: Locked, held: Held, element: Element, step: SagaStep) -> None:
+    """Render the step's own key template, once: what it is made of may not be asked again."""
+    assert isinstance(element, Step)
+    assert element.idempotency_key is not None
+    for direction, field in ((Direction.FORWARD, "idempotency_key"), (Direction.BACK, "undo_key")):
+        key = rendered_step_key(
+            element.idempotency_key, held.values, locked.saga.pk, direction, shared=element.shared_key
+        )
+        setattr(step, field, key)
+    locked.has_made_keys = True
+
+
+def _hold_or_let_go(locked: Locked, *, due_at: datetime, border: Border) -> None:
     saga = locked.saga
     if any(step.in_flight for step in locked.steps.values()):
-        saga.due_at = locked.now + lease
+        saga.due_at = locked.now + border.lease
     else:
         saga.held_by = None
         saga.due_at = due_at
 
 
-def _stop(locked: Locked, decision: Decision) -> None:
+def _stop(locked: Locked, decision: Decision, border: Border) -> None:
     saga = locked.saga
     match decision:
         case Halt(attention):
@@ -180,3 +359,6 @@ def _stop(locked: Locked, decision: Decision) -> None:
             locked.move(saga.complete, now=locked.now)
         case Finish():
             locked.move(saga.undone, now=locked.now)
+    if saga.status not in AT_WORK and saga.ended_at is not None:
+        border.admission.end(locked)
+        family.tell_parent(locked)

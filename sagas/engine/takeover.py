@@ -14,7 +14,7 @@ from sagas.engine.locked import Locked
 from sagas.engine.outcomes import record_of
 from sagas.engine.verdicts import Again, Doubt, Verdict, judge_lost
 from sagas.models import SagaStep
-from sagas.states import Direction, StepStatus, WaitsFor
+from sagas.states import Call, Direction, StepStatus, WaitsFor
 
 SHRINK = 4
 """Sagas that were in hand when a worker died are claimed apart, in batches smaller by this factor a crash."""
@@ -71,7 +71,13 @@ def lose(locked: Locked, step: SagaStep) -> None:
             lone_crashes=lone_crashes(crashes, limit=saga_settings().batch),
             limit=saga_settings().crash_limit,
         )
-    if direction is Direction.FORWARD:
+    if direction is Direction.FORWARD and step.call != Call.ACTION:
+        step.crashes = crashes
+        step.park(WaitsFor.RETRY, due_at=locked.now)
+        if isinstance(verdict, Again) and verdict.attention:
+            locked.saga.attention = verdict.attention
+        step.call = Call.ACTION  # A probe is asked again.
+    elif direction is Direction.FORWARD:
         step.crashes = crashes
         # It was sent before its lease ended, if at all.
         inflight = declared.max_inflight if declared else timedelta(0)
@@ -84,8 +90,8 @@ def lose(locked: Locked, step: SagaStep) -> None:
 
 def _lose_action(locked: Locked, step: SagaStep, verdict: Verdict) -> None:
     match verdict:
-        case Again(attention=attention):
-            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=True)
+        case Again(in_doubt=in_doubt, attention=attention):
+            step.park(WaitsFor.RETRY, due_at=locked.now, in_doubt=in_doubt)
             locked.saga.attention = attention or locked.saga.attention
         case Doubt(attention):
             step.doubt(now=locked.now)

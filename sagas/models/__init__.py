@@ -1,8 +1,10 @@
 """The rows: the only truth there is. Messages and memory are hints."""
 
+from sagas.models.admission import Hold, Pace, Permit, SemanticLock
 from sagas.models.fact import SagaFact
 from sagas.models.history import ActorKind, HistoryEntry, HistoryKind
 from sagas.models.idempotency import IdempotencyRecord
+from sagas.models.message import InboxMessage, InboxStatus
 from sagas.models.saga import Saga
 from sagas.models.step import SagaStep
 from sagas.models.worker import Wake, Worker
@@ -11,10 +13,16 @@ __all__ = [
     "ActorKind",
     "HistoryEntry",
     "HistoryKind",
+    "Hold",
     "IdempotencyRecord",
+    "InboxMessage",
+    "InboxStatus",
+    "Pace",
+    "Permit",
     "Saga",
     "SagaFact",
     "SagaStep",
+    "SemanticLock",
     "Wake",
     "Worker",
 ]

@@ -48,6 +48,37 @@ class Saga(StatusModel):
     error = models.TextField(_("error"), blank=True)
     error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
 
+    deadline_at = models.DateTimeField(_("deadline"), null=True, blank=True)
+    parent = models.ForeignKey(
+        "self",
+        models.CASCADE,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="children",
+        verbose_name=_("parent"),
+    )
+    parent_step = models.CharField(_("step of the parent"), max_length=100, blank=True)
+    continues = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="continued_by",
+        verbose_name=_("continues"),
+    )
+    """The saga one of whose steps started this one."""
+    restarted_from = models.ForeignKey(
+        "self",
+        models.SET_NULL,
+        null=True,
+        blank=True,
+        db_index=False,
+        related_name="restarts",
+        verbose_name=_("restarted from"),
+    )
+
     correlation_id = models.CharField(_("correlation id"), max_length=200)
     started_by = models.CharField(_("started by"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=InsertTime())
@@ -64,6 +95,12 @@ class Saga(StatusModel):
             ("retry_saga", _("Can retry failed sagas")),
             ("resume_saga", _("Can suspend and resume sagas")),
             ("compensate_saga", _("Can turn sagas back")),
+            ("resolve_saga", _("Can say what came of a step of unknown outcome")),
+            ("skip_saga", _("Can have steps passed by")),
+            ("edit_saga", _("Can correct the input of sagas")),
+            ("restart_saga", _("Can start ended sagas again")),
+            ("abandon_saga", _("Can end sagas without compensation")),
+            ("hold_saga", _("Can hold and release definitions and participants")),
         )
         constraints = (
             names_only(S, of="saga"),
@@ -85,7 +122,20 @@ class Saga(StatusModel):
             models.Index("created_at", name="sagas_saga_created"),
             models.Index("status", "created_at", name="sagas_saga_status_created"),
             # Serves "is" and "begins with", whatever the database's collation.
-            models.Index(fields=["key"], name="sagas_saga_key", opclasses=["varchar_pattern_ops"]),
+            models.Index(
+                fields=["key"],
+                name="sagas_saga_key",
+                opclasses=["varchar_pattern_ops"],
+                condition=Q(key__isnull=False),
+            ),
+            models.Index(
+                "parent", "parent_step", name="sagas_saga_family", condition=Q(parent__isnull=False)
+            ),
+            # Serve the deletion of the sagas they name.
+            models.Index("continues", name="sagas_saga_continues", condition=Q(continues__isnull=False)),
+            models.Index(
+                "restarted_from", name="sagas_saga_restarts", condition=Q(restarted_from__isnull=False)
+            ),
             models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
             models.Index("error_class", "created_at", name="sagas_saga_errors", condition=~Q(error_class="")),
             models.Index("error_fingerprint", name="sagas_saga_failures", condition=Q(status=S.FAILED)),
@@ -134,6 +184,16 @@ class Saga(StatusModel):
     def suspend(self) -> None:
         """Stop until a person resumes."""
         self._let_go()
+
+    @transition(
+        field=status,
+        source=[S.PENDING, S.RUNNING, S.COMPENSATING, S.SUSPENDED, S.FAILED],
+        target=S.ABANDONED,
+    )
+    def abandon(self, *, now: datetime) -> None:
+        """A person ends it as it is. The fence voids what a worker still wants to write."""
+        self.fence += 1
+        self._end(now)
 
     @transition(field=status, source=[S.SUSPENDED, S.FAILED], target=RETURN_VALUE(S.RUNNING, S.COMPENSATING))
     def resume(self) -> SagaStatus:

@@ -11,7 +11,7 @@ from django_fsm import RETURN_VALUE, FSMField, transition
 
 from sagas.models.saga import Saga
 from sagas.models.status import StatusModel, names_only
-from sagas.states import Direction, StepStatus, WaitsFor
+from sagas.states import Call, Direction, StepKind, StepStatus, WaitsFor
 
 T = StepStatus
 
@@ -24,11 +24,21 @@ class SagaStep(StatusModel):
     waits for its next attempt has.
     """
 
-    saga = models.ForeignKey(Saga, models.CASCADE, related_name="steps", verbose_name=_("saga"))
+    # The unique constraint below serves as the foreign key's index.
+    saga = models.ForeignKey(
+        Saga, models.CASCADE, db_index=False, related_name="steps", verbose_name=_("saga")
+    )
     name = models.CharField(_("step"), max_length=100)
     stage = models.PositiveIntegerField(_("stage"))
+    kind = models.CharField(_("kind"), max_length=10, choices=StepKind.choices, default=StepKind.STEP)
     status = FSMField(_("status"), default=T.PENDING, choices=T.choices, protected=True, max_length=20)
+    call = models.CharField(_("calls"), max_length=10, choices=Call.choices, default=Call.ACTION)
+    """Which function the attempt in flight calls, or the last one called."""
+    applies = models.BooleanField(_("applies"), null=True, blank=True)
+    """What its condition said; None before it was asked, or without one."""
     waits_for = models.CharField(_("waits for"), max_length=10, choices=WaitsFor.choices, blank=True)
+    waits_on = models.CharField(_("waits on"), max_length=320, blank=True)
+    """Which event, lock, limit or hold it waits for."""
     in_doubt = models.BooleanField(_("in doubt"), default=False)
     """An earlier attempt may have taken effect."""
 
@@ -46,8 +56,9 @@ class SagaStep(StatusModel):
     """Until then an attempt of unknown outcome may still take effect, and is not undone."""
     due_at = models.DateTimeField(_("due"), null=True, blank=True)
 
-    idempotency_key = models.UUIDField(_("idempotency key"))
-    undo_key = models.UUIDField(_("undo key"))
+    idempotency_key = models.CharField(_("idempotency key"), max_length=255, blank=True)
+    """Empty until the step begins, where a template makes it."""
+    undo_key = models.CharField(_("undo key"), max_length=255, blank=True)
     result = models.JSONField(_("result"), null=True, blank=True)
     error_class = models.CharField(_("error class"), max_length=200, blank=True)
     error = models.TextField(_("error"), blank=True)
@@ -69,6 +80,7 @@ class SagaStep(StatusModel):
                 condition=~Q(status=T.WAITING) | ~Q(waits_for=""), name="sagas_step_waits_for"
             ),
         )
+        indexes = (models.Index("waits_on", "id", name="sagas_step_waits_on", condition=~Q(waits_on="")),)
 
     def __str__(self) -> str:
         return f"{self.name} of saga {self.saga_id}"
@@ -101,18 +113,44 @@ class SagaStep(StatusModel):
         return self.started_at if direction is Direction.FORWARD else self.undo_started_at
 
     @transition(field=status, source=[T.PENDING, T.WAITING, T.RUNNING], target=T.RUNNING)
-    def begin(self, *, now: datetime) -> None:
+    def begin(self, *, now: datetime, call: Call = Call.ACTION) -> None:
         """Mark an attempt as sent. `running` is among the sources for the take-over from a dead worker."""
+        self.call = call
+        if call is Call.PROBE:
+            self.waits_for, self.due_at = "", None
+            return
         self.attempts += 1
-        self.started_at = self.started_at or now
+        if call is Call.ACTION:
+            self.started_at = self.started_at or now
         self._sent(now)
 
-    @transition(field=status, source=T.RUNNING, target=T.WAITING)
-    def park(self, waits_for: WaitsFor, *, due_at: datetime, in_doubt: bool) -> None:
-        """Wait until `due_at`, or for what `waits_for` names."""
+    @transition(field=status, source=[T.PENDING, T.RUNNING, T.WAITING], target=T.WAITING)
+    def park(
+        self, waits_for: WaitsFor, *, due_at: datetime, in_doubt: bool = False, waits_on: str = ""
+    ) -> None:
+        """Wait until `due_at`, or for what `waits_for` and `waits_on` name."""
         self.waits_for = waits_for
+        self.waits_on = waits_on
         self.due_at = due_at
         self.in_doubt = self.in_doubt or in_doubt
+
+    @transition(field=status, source=T.RUNNING, target=T.PENDING)
+    def answer(self, applies: bool) -> None:
+        """Its condition was asked, and those attempts count no more."""
+        self.applies = applies
+        self.attempts = self.crashes = 0
+        self.sent_at = self.round_at = None
+        self.call = Call.ACTION
+
+    @transition(
+        field=status,
+        source=[T.PENDING, T.RUNNING, T.WAITING, T.FAILED, T.UNKNOWN, T.COMPENSATED],
+        target=T.SKIPPED,
+    )
+    def skip(self, *, now: datetime) -> None:
+        """Pass it by: nothing of it is done, and nothing of it is undone."""
+        self._settled(now)
+        self.in_doubt = False
 
     @transition(field=status, source=[T.RUNNING, T.WAITING, T.UNKNOWN], target=T.COMPLETED)
     def complete(self, *, now: datetime) -> None:
@@ -139,6 +177,7 @@ class SagaStep(StatusModel):
         """Mark an attempt of the compensation as sent."""
         if self.status != T.COMPENSATING:
             self.round_base, self.round_at = 0, None
+            self.call = Call.ACTION
         self.undo_attempts += 1
         self.undo_started_at = self.undo_started_at or now
         self._sent(now)
@@ -176,9 +215,9 @@ class SagaStep(StatusModel):
         self.round_at = self.round_at or now
         self.sent_at = now
         self.due_at = None
-        self.waits_for = ""
+        self.waits_for = self.waits_on = ""
 
     def _settled(self, now: datetime) -> None:
         self.due_at = None
-        self.waits_for = ""
+        self.waits_for = self.waits_on = ""
         self.ended_at = now

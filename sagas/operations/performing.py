@@ -2,13 +2,17 @@
 
 from __future__ import annotations
 
+from functools import partial
 from uuid import UUID
 
 from django.db import transaction
 
 from sagas.canonical import clean_text
+from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
-from sagas.engine.locked import Locked, lock_one, look_at, write
+from sagas.engine.errands import run, store
+from sagas.engine.holds import Holds
+from sagas.engine.locked import Locked, lock_one, look_at
 from sagas.exceptions import OperationRefused
 from sagas.models import HistoryEntry, HistoryKind, Saga
 from sagas.operations.actors import Actor, By
@@ -38,8 +42,9 @@ def perform(
         refusal = _refusal(wanted, locked, actor, expected_revision)
         if refusal is None:
             wanted.act(locked, {"kind": HistoryKind.ACT, **act})
-            write([locked])
+            errands = store([locked], Admission(Holds.in_force()))
             announce(news_of([locked]))
+            transaction.on_commit(partial(run, errands), using=Saga.objects.db)
             wake_on_commit(Saga.objects.db)
             return locked.saga.history.filter(kind=HistoryKind.ACT).latest("id")
         entry = HistoryEntry.objects.create(
@@ -48,6 +53,15 @@ def perform(
     raise OperationRefused(
         f"{wanted.label} was refused for {locked.saga}: {refusal.why}", code=refusal.code, entry=entry
     )
+
+
+def cancel_saga(saga_id: UUID, *, by: By = None, reason: str = "") -> HistoryEntry:
+    """Ask that a saga be turned back, as a customer or a participant may; return the record of it.
+
+    The step that runs finishes and is then undone. Raises `OperationRefused` past the pivot, and
+    `Saga.DoesNotExist`.
+    """
+    return perform(saga_id, "compensate", by=by, reason=reason)
 
 
 def _refusal(

@@ -7,17 +7,19 @@ from collections.abc import Iterable, Mapping
 from typing import Any, Final
 
 from django.db import transaction
-from django.utils.functional import Promise
 
-from sagas.canonical import canonical, gate, is_storable
+from sagas.canonical import canonical, is_storable
 from sagas.definitions import SagaDefinition, registry
 from sagas.definitions.checks import definition_problems
-from sagas.engine.births import new_saga, store
-from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused, NotStorable
-from sagas.keys import MAX_KEY, render_key, saga_id_for, template_names
+from sagas.engine.admission import lock_names, lock_now
+from sagas.engine.births import business_key, new_saga, store
+from sagas.engine.inputs import validated
+from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused
+from sagas.keys import MAX_KEY, saga_id_for, template_names
 from sagas.models import Saga
 from sagas.operations.actors import Actor, By
 from sagas.states import LIVE
+from sagas.telemetry import current_saga
 from sagas.wake import wake_on_commit
 
 
@@ -50,7 +52,8 @@ def start(
     `key` is the business key of a definition that derives none from its input. `idempotency_key` makes the
     saga's id: the same caller starting again under it gets the same saga. Raises `InputRefused`,
     `DuplicateKey` (a live saga holds the key and `if_live` is RAISE), `IdempotencyKeyReused` (with another
-    input than the first time), `UnknownDefinition`, `DefinitionError`.
+    input than the first time), `LockHeld` (by a definition that refuses to wait), `UnknownDefinition`,
+    `DefinitionError`. A saga that a step of another starts continues that one.
     """
     cls = _definition(definition)
     actor = Actor.of(by)
@@ -58,6 +61,7 @@ def start(
     for _ in range(MOST_TRIES):
         with transaction.atomic(using=Saga.objects.db, savepoint=False):
             if saga.pk in store([saga], cls):
+                lock_now([saga], cls)
                 wake_on_commit(Saga.objects.db)
                 return saga
         if (existing := _existing(saga, if_live, idempotency_key)) is not None:
@@ -78,6 +82,7 @@ def start_many(
         missing = sagas
         for _ in range(MOST_TRIES):
             stored = store(missing, cls)
+            lock_now([saga for saga in missing if saga.pk in stored], cls)
             missing = [saga for saga in missing if saga.pk not in stored]
             for saga in missing:
                 # Where the batch holds twins, the first is stored and is the live saga here.
@@ -86,36 +91,6 @@ def start_many(
                 wake_on_commit(Saga.objects.db)
                 return sagas
         raise _unstartable(missing[0])
-
-
-def validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the input as it is stored: JSON primitives only. Raises `InputRefused` and `NotStorable`."""
-    try:
-        return _validated(definition, input)
-    except RecursionError:
-        raise NotStorable(
-            f"The input of {definition.name} cannot be stored: it is nested too deeply. Flatten it."
-        ) from None
-
-
-def _validated(definition: type[SagaDefinition], input: Mapping[str, Any]) -> dict[str, Any]:
-    assert definition.input is not None
-    serializer = definition.input(data=input)
-    known = set(serializer.fields)
-    if unknown := sorted(str(name) for name in set(input) - known):
-        raise InputRefused(
-            f"{definition.name} was not started: its input has no field {', '.join(map(repr, unknown))}. "
-            f"It takes {', '.join(sorted(known))}.",
-            {name: ["This field is not known."] for name in unknown},
-        )
-    if not serializer.is_valid():
-        errors = {
-            field: [str(message) for message in _flat(found)] for field, found in serializer.errors.items()
-        }
-        told = "; ".join(f"{field}: {' '.join(messages)}" for field, messages in errors.items())
-        raise InputRefused(f"{definition.name} was not started: its input is refused. {told}", errors)
-    stored: dict[str, Any] = gate(_plain(serializer.data), f"The input of {definition.name}")
-    return stored
 
 
 def _definition(definition: type[SagaDefinition] | str) -> type[SagaDefinition]:
@@ -135,6 +110,12 @@ def _prepared(
     correlation_id: str | None,
 ) -> Saga:
     stored = validated(definition, input)
+    try:
+        lock_names(definition, stored)
+    except ValueError as error:
+        raise InputRefused(
+            f"{definition.name} was not started: its locks cannot be named: {error}.", {"locks": [str(error)]}
+        ) from error
     given = {"key": key, "idempotency_key": idempotency_key, "correlation_id": correlation_id}
     for name, text in given.items():
         if text is not None and not (is_storable(text) and 0 < len(text) <= MAX_KEY):
@@ -152,6 +133,7 @@ def _prepared(
         else None,
         started_by=actor.name,
         correlation_id=correlation_id,
+        continues=current_saga.get(),
     )
 
 
@@ -170,7 +152,7 @@ def _business_key(definition: type[SagaDefinition], input: Mapping[str, Any], ke
             {name: ["The saga's key is made of it."] for name in missing},
         )
     try:
-        return render_key(definition.key, input)
+        return business_key(definition, input)
     except ValueError as error:
         raise InputRefused(f"{definition.name} was not started: {error}.", {"key": [str(error)]}) from error
 
@@ -203,25 +185,3 @@ def _unstartable(saga: Saga) -> DuplicateKey:
         "Try again.",
         saga,
     )
-
-
-def _flat(found: Any) -> Iterable[Any]:
-    if isinstance(found, Mapping):
-        for inner in found.values():
-            yield from _flat(inner)
-    elif isinstance(found, (list, tuple)):
-        for inner in found:
-            yield from _flat(inner)
-    else:
-        yield found
-
-
-def _plain(value: Any) -> Any:
-    """Return a serializer's representation as plain JSON types, where it is made of their subclasses."""
-    if isinstance(value, Mapping):
-        return {str(name): _plain(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_plain(inner) for inner in value]
-    if isinstance(value, (str, Promise)):
-        return str(value)
-    return value

@@ -19,6 +19,7 @@ from sagas.definitions import SagaDefinition, Step, StepContext
 from sagas.engine.attempts import Attempt
 from sagas.engine.calls import call_here
 from sagas.engine.claims import claim, known
+from sagas.engine.errands import run_pending, sweep
 from sagas.engine.settlement import settle
 from sagas.engine.slots import Slots
 from sagas.keys import step_key
@@ -79,16 +80,18 @@ def run_due() -> None:
     lease = saga_settings().lease
     slots = Slots(threads=MANY, tasks=MANY)
     attempts: list[Attempt] = []
+    sweep()
     for _ in range(MOST_ROUNDS):
         if attempts:
             outcomes = [call_here(attempt) for attempt in attempts]
             for attempt in attempts:
-                slots.release(attempt.step, attempt.direction)
+                slots.release(attempt.step, attempt.direction, attempt.call)
             attempts = settle(outcomes, worker, slots, lease=lease).attempts
             continue
+        run_pending()
         claimed = claim(worker, slots, limit=saga_settings().batch, lease=lease)
         attempts = claimed.attempts
-        if not (attempts or claimed.full or claimed.apart):
+        if not (claimed.moved or claimed.full or claimed.apart):
             return
     raise AssertionError(
         f"Sagas were still due after {MOST_ROUNDS} rounds: some step asks for no delay for ever."

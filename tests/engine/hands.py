@@ -10,6 +10,7 @@ from uuid import uuid4
 from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.calls import call_here
 from sagas.engine.claims import Claimed, claim
+from sagas.engine.holds import Holds
 from sagas.engine.settlement import Settlement, settle
 from sagas.engine.slots import Slots
 
@@ -21,11 +22,12 @@ class Hand:
 
     def __init__(self, *, threads: int = 1000, tasks: int = 1000) -> None:
         self.id = uuid4()
+        self.holds: Holds | None = Holds({}, {})
         self.slots = Slots(threads=threads, tasks=tasks)
 
     def claim(self, *, limit: int = 250, **options: Any) -> Claimed:
         """Take what is due."""
-        return claim(self.id, self.slots, limit=limit, lease=LEASE, **options)
+        return claim(self.id, self.slots, limit=limit, lease=LEASE, holds=self.holds, **options)
 
     def take(self, **options: Any) -> list[Attempt]:
         """Take what is due, and return the attempts to be made."""
@@ -33,7 +35,7 @@ class Hand:
 
     def settle(self, *outcomes: Settled, begin: bool = True) -> Settlement:
         """Write down what attempts came to."""
-        return settle(outcomes, self.id, self.slots, lease=LEASE, begin=begin)
+        return settle(outcomes, self.id, self.slots, lease=LEASE, begin=begin, holds=self.holds)
 
     def call(self, attempts: Iterable[Attempt]) -> list[Settled]:
         """Make the calls, and keep what they came to."""

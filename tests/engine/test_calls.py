@@ -35,7 +35,7 @@ class Desk:
         element = next(iter(definition.outline().steps.values()))
         held = Held(uuid4(), definition.name, None, 1, {}, {}, monotonic() + lease)
         assert self.slots.reserve(element, Direction.FORWARD)
-        return Attempt(held, element, Direction.FORWARD, 1, uuid4())
+        return Attempt(held, element, Direction.FORWARD, 1, str(uuid4()))
 
     async def until(self, condition: Callable[[], bool]) -> None:
         ends = monotonic() + 5

@@ -24,12 +24,15 @@ SAGA: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "halt": ("running compensating", "failed", (Attention.CRASH_LOOP,), {}),
     "suspend": ("pending running compensating", "suspended", (), {}),
     "resume": ("suspended failed", "running", (), {}),
+    "abandon": ("pending running compensating suspended failed", "abandoned", (), {"now": NOW}),
 }
 
 STEP: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "begin": ("pending waiting running", "running", (), {"now": NOW}),
-    "park": ("running", "waiting", (WaitsFor.RETRY,), {"due_at": NOW, "in_doubt": False}),
+    "park": ("pending running waiting", "waiting", (WaitsFor.RETRY,), {"due_at": NOW, "in_doubt": False}),
     "complete": ("running waiting unknown", "completed", (), {"now": NOW}),
+    "answer": ("running", "pending", (True,), {}),
+    "skip": ("pending running waiting failed unknown compensated", "skipped", (), {"now": NOW}),
     "fail": ("pending running waiting", "failed", (), {"now": NOW}),
     # Of a pending step too: one that a person wanted tried again, when its key had expired meanwhile.
     "doubt": ("pending running waiting", "unknown", (), {"now": NOW}),

@@ -6,15 +6,15 @@ from uuid import uuid4
 
 import pytest
 
-from sagas import HALT, Parallel, Step
-from sagas.definitions import registry
+from sagas import HALT, Parallel
+from sagas.definitions import Element, registry
 from sagas.engine.calls import call_here
 from sagas.engine.claims import claim
 from sagas.engine.settlement import settle
 from sagas.engine.slots import Slots
 from sagas.exceptions import OperationRefused
 from sagas.operations.performing import perform
-from sagas.states import Direction
+from sagas.states import Call, Direction
 from sagas.testing import run_due, run_saga
 from tests.operations import situations
 from tests.operations.situations import BUSY, LOST, NO
@@ -31,8 +31,9 @@ class OneSlotFor(Slots):
         self.id = uuid4()
         self.name = name
 
-    def reserve(self, step: Step, direction: Direction) -> bool:
-        return (step.name == self.name or direction is Direction.BACK) and super().reserve(step, direction)
+    def reserve(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> bool:
+        wanted = step.name == self.name or direction is Direction.BACK
+        return wanted and super().reserve(step, direction, call)
 
 
 def test_what_was_done_is_undone(define, play):

@@ -49,12 +49,14 @@ def test_orders_of_every_fate_balance(place, come_to_rest):
 
 def _charge_twice(order):
     GatewayCharge.objects.create(
-        idempotency_key=uuid4(), order_id=order.pk, amount=order.total, status=ChargeStatus.CAPTURED
+        idempotency_key=str(uuid4()), order_id=order.pk, amount=order.total, status=ChargeStatus.CAPTURED
     )
 
 
 def _book_twice(order):
-    CarrierBooking.objects.create(idempotency_key=uuid4(), order_id=order.pk, status=BookingStatus.BOOKED)
+    CarrierBooking.objects.create(
+        idempotency_key=str(uuid4()), order_id=order.pk, status=BookingStatus.BOOKED
+    )
 
 
 @pytest.mark.parametrize(

@@ -12,7 +12,7 @@ from itertools import product
 
 import pytest
 
-from sagas.definitions import Outline, Parallel, Step
+from sagas.definitions import Element, Outline, Parallel, Step
 from sagas.engine.planner import Begin, Decision, Finish, Halt, Suspend, TurnBack, Wait, Wish, plan
 from sagas.models import SagaStep
 from sagas.states import Attention, Direction
@@ -20,7 +20,7 @@ from tests.planner.stands import ALL, NOW
 from tests.samples import step
 
 States = dict[str, SagaStep]
-Stage = Sequence[Step]
+Stage = Sequence[Element]
 NAMES = "abcd"
 
 
@@ -32,12 +32,12 @@ def may_begin(state: SagaStep) -> bool:
     return state.status == "pending" or (state.status == "waiting" and is_open(state))
 
 
-def may_undo(each: Step, state: SagaStep) -> bool:
+def may_undo(each: Element, state: SagaStep) -> bool:
     return to_undo(each, state) and is_open(state) and not state.in_flight
 
 
-def to_undo(each: Step, state: SagaStep) -> bool:
-    return bool(each.compensation) and state.status in {"completed", "unknown", "compensating"}
+def to_undo(each: Element, state: SagaStep) -> bool:
+    return each.is_undoable and state.status in {"completed", "unknown", "compensating"}
 
 
 def forward_letter(stage: Stage, states: States) -> str:
@@ -117,7 +117,12 @@ def expected_back(stages: Sequence[Stage], states: States) -> Decision:
         ("n*", Finish),
         ("n*b.*", Wait),
         ("n*f.*", lambda: Halt(Attention.COMPENSATION_FAILED)),
-        ("n*r.*", lambda: Begin(tuple(each.name for each in wanted if may_undo(each, states[each.name])))),
+        (
+            "n*r.*",
+            lambda: Begin(
+                tuple(each.name for each in wanted if may_undo(each, states[each.name])), Direction.BACK
+            ),
+        ),
         ("n*w.*", lambda: earliest([states[each.name] for each in wanted])),
     ]
     [decision] = [then() for pattern, then in rules if re.fullmatch(pattern, word)]

@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from sagas.definitions import Outline, Parallel, Step
+from sagas.definitions import Element, Outline, Parallel, Step
 from sagas.engine.planner import (
     Begin,
     Decision,
@@ -71,7 +71,7 @@ class Journey:
             decision = plan(self.outline, self.states, self.direction, self.now, wish=wish)
             watch(self, decision)
             match decision:
-                case Begin(names):
+                case Begin(names, _):
                     for name in names:
                         self._begin(self.states[name])
                 case Wait(until):
@@ -131,7 +131,7 @@ class Journey:
     def stage_of(self, name: str) -> int:
         return self.outline.stage_of[name]
 
-    def beyond(self, stage: int) -> list[tuple[Step, SagaStep]]:
+    def beyond(self, stage: int) -> list[tuple[Element, SagaStep]]:
         """The steps of later stages."""
         return [(s, self.states[n]) for n, s in self.outline.steps.items() if self.stage_of(n) > stage]
 
@@ -150,7 +150,7 @@ def watch(journey: Journey, decision: Decision) -> None:
             for name in names:
                 assert journey.states[name].status in ("pending", "waiting")
                 assert all(state.status == "completed" for state in journey.before(journey.stage_of(name)))
-        case Begin(names):
+        case Begin(names, _):
             assert names
             assert not any(state.status in ("running", "compensation_failed") for state in states)
             for name in names:
@@ -176,7 +176,7 @@ def test_every_journey_keeps_the_order_and_comes_to_an_end(outline, data):
 
     if isinstance(end, Finish):
         done = {name for name, state in journey.states.items() if state.status == "completed"}
-        kept = {name for name in done if journey.outline.steps[name].compensation}
+        kept = {name for name in done if journey.outline.steps[name].is_undoable}
         assert done == set(journey.states) if journey.direction is FORWARD else not kept
 
 

@@ -106,23 +106,23 @@ def test_forward(book, pay, pack, send, tell, decision):
     ("book", "pay", "pack", "send", "decision"),
     [
         # The latest stage first, the steps of a stage side by side.
-        (COMPLETED, COMPLETED, COMPLETED, FAILED, Begin(("pay", "pack"))),
-        (COMPLETED, UNDOING, COMPLETED, FAILED, Begin(("pack",))),
+        (COMPLETED, COMPLETED, COMPLETED, FAILED, Begin(("pay", "pack"), Direction.BACK)),
+        (COMPLETED, UNDOING, COMPLETED, FAILED, Begin(("pack",), Direction.BACK)),
         (COMPLETED, UNDONE, UNDOING, FAILED, Wait()),
-        (COMPLETED, UNDONE, UNDONE, FAILED, Begin(("book",))),
+        (COMPLETED, UNDONE, UNDONE, FAILED, Begin(("book",), Direction.BACK)),
         (UNDONE, UNDONE, UNDONE, FAILED, Finish()),
         # What surely did not happen is not undone.
-        (COMPLETED, FAILED, PENDING, PENDING, Begin(("book",))),
+        (COMPLETED, FAILED, PENDING, PENDING, Begin(("book",), Direction.BACK)),
         (FAILED, PENDING, PENDING, PENDING, Finish()),
         (PENDING, PENDING, PENDING, PENDING, Finish()),
         (SKIPPED, FAILED, SKIPPED, PENDING, Finish()),
         # What may have happened is, but not before its call can no longer land.
-        (COMPLETED, UNKNOWN, FAILED, PENDING, Begin(("pay",))),
+        (COMPLETED, UNKNOWN, FAILED, PENDING, Begin(("pay",), Direction.BACK)),
         (COMPLETED, MAY_STILL_LAND, FAILED, PENDING, Wait(LATER)),
-        (COMPLETED, MAY_STILL_LAND, COMPLETED, PENDING, Begin(("pack",))),
+        (COMPLETED, MAY_STILL_LAND, COMPLETED, PENDING, Begin(("pack",), Direction.BACK)),
         # Retries of a compensation wait for their time.
         (COMPLETED, UNDO_WAITING, UNDONE, FAILED, Wait(SOON)),
-        (COMPLETED, UNDO_DUE, UNDONE, FAILED, Begin(("pay",))),
+        (COMPLETED, UNDO_DUE, UNDONE, FAILED, Begin(("pay",), Direction.BACK)),
         (COMPLETED, UNDO_WAITING, MAY_STILL_LAND, FAILED, Wait(SOON)),
         (COMPLETED, UNDO_WAITING, UNDOING, FAILED, Wait(SOON)),
         # A compensation that failed stops the way back, once its siblings have come back.
@@ -161,7 +161,7 @@ BOTH = Wish(turn_back=True, suspend=True)
         (PENDING, Direction.FORWARD, BOTH, Attention.STEP_EXHAUSTED, TurnBack()),
         (PENDING, Direction.FORWARD, SUSPEND, Attention.STEP_EXHAUSTED, Halt(Attention.STEP_EXHAUSTED)),
         (COMPLETED, Direction.BACK, BOTH, None, Suspend()),
-        (COMPLETED, Direction.BACK, TURN_BACK, None, Begin(("pay",))),
+        (COMPLETED, Direction.BACK, TURN_BACK, None, Begin(("pay",), Direction.BACK)),
     ],
 )
 def test_what_was_asked_for(pay, direction, wish, halting, decision):
@@ -212,4 +212,4 @@ def test_the_way_back_passes_by_what_cannot_be_undone_or_need_not_be():
         [step("book"), step("look", read_only=True), step("mail", irrevocable="a mail cannot be unsent")]
     )
     states = {"book": COMPLETED, "look": UNKNOWN, "mail": COMPLETED}
-    assert plan(outline, states, Direction.BACK, NOW) == Begin(("book",))
+    assert plan(outline, states, Direction.BACK, NOW) == Begin(("book",), Direction.BACK)

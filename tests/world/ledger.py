@@ -39,7 +39,7 @@ class Ledger:
         """Open the books that the environment names."""
         return cls(Path(os.environ[FOLDER]))
 
-    def call(self, what: str, saga: UUID, key: UUID) -> bool:
+    def call(self, what: str, saga: UUID, key: str) -> bool:
         """Note a call, and have its effect unless its key had it before; say whether it had it now."""
         line = json.dumps({"what": what, "saga": str(saga), "key": str(key), "pid": os.getpid()}) + "\n"
         with self._calls.open("ab", buffering=0) as book:

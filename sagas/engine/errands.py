@@ -1,0 +1,135 @@
+"""What a transaction on some sagas means for others, done after its commit.
+
+A fact that was left for a saga makes it due; room that was freed goes to whoever waits for it; events that
+were published are delivered. All of it is in the rows: an errand that is lost is found by `sweep`.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections import Counter
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from uuid import UUID
+
+from django.db import IntegrityError, transaction
+from django.db.models import Exists, OuterRef, Q
+
+from sagas.clock import DatabaseTime
+from sagas.definitions import registry
+from sagas.engine import bulk, inbox
+from sagas.engine.admission import Admission
+from sagas.engine.family import is_wanted_back, store_births
+from sagas.engine.locked import Locked, lock, write
+from sagas.engine.steering import turn_back
+from sagas.models import InboxMessage, InboxStatus, Permit, Saga, SagaFact, SagaStep
+from sagas.states import AT_WORK, SagaStatus
+from sagas.wake import wake_on_commit
+
+log = logging.getLogger("sagas.engine")
+
+
+@dataclass
+class Errands:
+    """Whom a transaction concerns besides the sagas it wrote."""
+
+    told: set[UUID] = field(default_factory=set)
+    """Sagas for which a fact was left."""
+    freed: Counter[str] = field(default_factory=Counter)
+    """How much room there is for those who wait on these names."""
+    published: bool = False
+
+    def and_those_of(self, other: Errands) -> Errands:
+        """Return the errands of both."""
+        return Errands(self.told | other.told, self.freed + other.freed, self.published or other.published)
+
+
+def store(batch: Sequence[Locked], admission: Admission) -> Errands:
+    """Write a batch and all that goes with it; return what is to be done after the commit."""
+    born = store_births(batch)
+    if admission.stale:
+        Permit.objects.filter(pk__in=[permit.pk for permit in admission.stale]).delete()
+    write(
+        batch,
+        bulk.Insert(admission.permits, ("name", "saga", "step")),
+        bulk.Insert(admission.locks, ("name", "saga")),
+    )
+    admission.write_paces()
+    if born:
+        wake_on_commit(Saga.objects.db)
+    return Errands(
+        told={fact.saga_id for locked in batch for fact in locked.told},
+        freed=+admission.freed,
+        published=any(locked.published for locked in batch),
+    )
+
+
+def run(errands: Errands) -> None:
+    """Do what is to be done for other sagas."""
+    told = set(errands.told)
+    if errands.published:
+        told |= inbox.deliver()
+    nudge(told)
+    make_room(errands.freed)
+
+
+def run_pending() -> None:
+    """Deliver the events that have arrived from outside."""
+    if InboxMessage.objects.filter(status=InboxStatus.PENDING).exists():
+        nudge(inbox.deliver())
+
+
+def nudge(sagas: Collection[UUID]) -> None:
+    """Make these sagas due, as far as nobody holds them; take back completed ones that are called back."""
+    if not sagas:
+        return
+    with transaction.atomic(using=Saga.objects.db):
+        rows = Saga.objects.select_for_update(no_key=True).filter(pk__in=list(sagas)).order_by("pk")
+        found = list(rows.values_list("pk", "status", "held_by"))
+        Saga.objects.filter(
+            pk__in=[pk for pk, status, held_by in found if status in AT_WORK and held_by is None]
+        ).update(due_at=DatabaseTime())
+    for pk, status, _held_by in found:
+        if status == SagaStatus.COMPLETED:
+            _take_back(pk)
+    wake_on_commit(Saga.objects.db)
+
+
+def make_room(freed: Counter[str]) -> None:
+    """Make due as many of those who wait on each name as there is room for, the longest waiting first."""
+    for name, room in freed.items():
+        if room <= 0:
+            continue
+        waiting = SagaStep.objects.filter(
+            waits_on=name, due_at__gt=DatabaseTime(), saga__status__in=AT_WORK
+        ).order_by("id")
+        steps = dict(waiting.values_list("pk", "saga_id")[:room])
+        if not steps:
+            continue
+        with transaction.atomic(using=Saga.objects.db):
+            rows = Saga.objects.select_for_update(no_key=True).filter(pk__in=set(steps.values()))
+            list(rows.order_by("pk").values_list("pk"))
+            SagaStep.objects.filter(pk__in=steps, waits_on=name).update(due_at=DatabaseTime())
+        nudge(set(steps.values()))
+
+
+def sweep() -> None:
+    """Find the sagas for which a fact was left and that nobody was told of, and make them due."""
+    told = SagaFact.objects.filter(saga=OuterRef("pk"), applied_at=None)
+    forgotten = Saga.objects.filter(
+        Q(status__in=AT_WORK, held_by=None, due_at__gt=DatabaseTime()), Exists(told)
+    )
+    nudge(set(forgotten.values_list("pk", flat=True)[: inbox.MOST_AT_ONCE]))
+
+
+def _take_back(saga_id: UUID) -> None:
+    """Turn a completed saga back that its parent has called back."""
+    try:
+        with transaction.atomic(using=Saga.objects.db):
+            for locked in lock(Saga.objects.select_for_update(no_key=True).filter(pk=saga_id)):
+                if is_wanted_back(locked) and registry.named(locked.saga.definition).undo_after_completion:
+                    turn_back(locked)
+                    locked.saga.due_at = locked.now
+                    write([locked])
+    except IntegrityError:
+        log.warning("Saga %s is not undone yet: another live saga has its business key.", saga_id)

@@ -1,0 +1,95 @@
+"""Brings events and the sagas that wait for them together.
+
+Entering a wait, delivering an event and timing out take one mutex per topic and key, and look at what the
+others have written only under it: none can miss the other.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from uuid import UUID
+
+from django.db import transaction
+
+from sagas.definitions import Event
+from sagas.engine import mutexes
+from sagas.engine.facts import FactKind
+from sagas.engine.locked import Locked
+from sagas.messaging import SUBSCRIBER
+from sagas.models import InboxMessage, InboxStatus, Saga, SagaFact, SagaStep
+from sagas.states import StepKind, StepStatus
+
+MOST_AT_ONCE = 500
+
+
+def address(topic: str, key: str) -> str:
+    """Return what a step that waits for an event waits on."""
+    return f"event:{topic}:{key}"
+
+
+def look_for(locked: Locked, waits_on: str) -> Event | None:
+    """Return the oldest event at this address that the saga has not had yet, and take it."""
+    mutexes.take(Saga.objects.db, [waits_on])
+    _, topic, key = waits_on.split(":", 2)
+    had = SagaFact.objects.filter(saga=locked.saga.pk, kind=FactKind.EVENT).values_list("source", flat=True)
+    found = InboxMessage.objects.filter(subscriber=SUBSCRIBER, topic=topic, key=key)
+    for message in found.exclude(status=InboxStatus.TAKEN).exclude(event_id__in=list(had)).order_by("id")[:1]:
+        # One that is pending may have others who wait for it: whoever delivers it will tell them.
+        InboxMessage.objects.filter(pk=message.pk, status=InboxStatus.KEPT).update(status=InboxStatus.TAKEN)
+        return Event(message.topic, message.data, message.key, message.event_id)
+    return None
+
+
+def deliver() -> set[UUID]:
+    """Tell the sagas that wait for them of the events that have arrived; return those sagas' ids.
+
+    An event nobody waits for is kept. One that comes after the wait for it was given up is told too: the
+    saga may have to stop undoing.
+    """
+    arrived = list(
+        InboxMessage.objects.filter(status=InboxStatus.PENDING, subscriber=SUBSCRIBER).order_by("id")[
+            :MOST_AT_ONCE
+        ]
+    )
+    if not arrived:
+        return set()
+    with transaction.atomic(using=Saga.objects.db):
+        return _deliver(arrived)
+
+
+def _deliver(arrived: Sequence[InboxMessage]) -> set[UUID]:
+    addresses = sorted({address(message.topic, message.key) for message in arrived})
+    # Whoever enters the wait after this look does so under the mutex, and will find the event.
+    waiting = SagaStep.objects.filter(
+        waits_on__in=addresses,
+        kind=StepKind.EVENT,
+        status__in=[StepStatus.WAITING, StepStatus.FAILED],
+    )
+    sagas = sorted(set(waiting.values_list("saga_id", flat=True)))
+    list(Saga.objects.select_for_update(no_key=True).filter(pk__in=sagas).order_by("pk").values_list("pk"))
+    mutexes.take(Saga.objects.db, addresses)
+    steps: dict[str, list[SagaStep]] = {}
+    for step in waiting.filter(saga__in=sagas).order_by("id"):
+        steps.setdefault(step.waits_on, []).append(step)
+    pending = {
+        message.pk: message
+        for message in InboxMessage.objects.filter(pk__in=[m.pk for m in arrived], status=InboxStatus.PENDING)
+    }
+    told, taken = [], []
+    for message in pending.values():
+        found = steps.get(address(message.topic, message.key), [])
+        told += [
+            SagaFact(
+                saga_id=step.saga_id,
+                kind=FactKind.EVENT,
+                source=str(message.event_id),
+                data={"step": step.name, "data": message.data},
+            )
+            for step in found
+        ]
+        if any(step.status == StepStatus.WAITING for step in found):
+            taken.append(message.pk)
+    SagaFact.objects.bulk_create(told, ignore_conflicts=True)
+    InboxMessage.objects.filter(pk__in=taken).update(status=InboxStatus.TAKEN)
+    InboxMessage.objects.filter(pk__in=pending.keys() - set(taken)).update(status=InboxStatus.KEPT)
+    return set(sagas)

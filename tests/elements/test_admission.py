@@ -1,0 +1,160 @@
+"""Semantic locks, limits, rates, holds, deadlines."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+
+import pytest
+
+from sagas import REFUSE, Participant, PermanentFailure, RetryLater, start
+from sagas.engine.errands import run_pending
+from sagas.exceptions import LockHeld
+from sagas.models import Hold, Permit, Saga, SemanticLock
+from sagas.operations.holding import hold, release
+from sagas.testing import advance, run_due, run_saga
+from tests.engine.hands import Hand
+from tests.samples import HOUR, MINUTE, SECOND, OrderInput, statuses, step
+
+pytestmark = pytest.mark.django_db
+
+LOCK = "order:{order_id}"
+
+
+def test_a_second_saga_waits_for_the_lock_of_the_first(define, play):
+    play.says("book", RetryLater("busy", delay=HOUR))
+    definition = define(step("book"), input=OrderInput, locks=[LOCK])
+    first, second, other = (run_saga(definition, {"order_id": key}) for key in ("7", "7", "8"))
+    assert (first.status, second.status, other.status) == ("running", "pending", "completed")
+    waiting = second.steps.get()
+    assert (waiting.waits_for, waiting.waits_on) == ("lock", "lock:order:7")
+    assert dict(SemanticLock.objects.values_list("name", "saga")) == {"order:7": first.pk}
+    advance(2 * HOUR)
+    for saga in (first, second):
+        saga.refresh_from_db()
+        assert saga.status == "completed"
+    assert not SemanticLock.objects.exists()
+
+
+def test_it_begins_as_soon_as_the_first_has_ended(define, play):
+    definition = define(step("book"), input=OrderInput, locks=[LOCK])
+    sagas = [start(definition, {"order_id": "7"}) for _ in range(3)]
+    run_due()  # No clock is moved: each is woken by the one before.
+    assert {Saga.objects.get(pk=saga.pk).status for saga in sagas} == {"completed"}
+
+
+def test_a_saga_that_does_not_wait_is_refused(define, play):
+    play.says("book", RetryLater("busy", delay=HOUR))
+    definition = define(step("book"), input=OrderInput, locks=[LOCK], on_locked=REFUSE)
+    first = run_saga(definition, {"order_id": "7"})
+    with pytest.raises(LockHeld, match=f"saga {first.pk} holds the lock 'order:7'"):
+        start(definition, {"order_id": "7"})
+
+
+def test_a_halted_saga_keeps_its_locks(define, play):
+    play.says("tell", PermanentFailure("no"))
+    pivot = step("book", pivot=True)
+    definition = define(pivot, step("tell", undo=False), input=OrderInput, locks=[LOCK])
+    saga = run_saga(definition, {"order_id": "7"})
+    assert saga.status == "failed"
+    assert run_saga(definition, {"order_id": "7"}).status == "pending"
+
+
+def test_no_more_attempts_at_once_than_a_participant_takes(define, play):
+    bank = Participant("bank", limit=2)
+    definition = define(step("pay", participant=bank))
+    sagas = [start(definition, {}) for _ in range(5)]
+    hands = Hand(), Hand()
+    attempts = [(hand, attempt) for hand in hands for attempt in hand.take()]
+    assert len(attempts) == 2
+    assert Permit.objects.count() == 2
+    for hand, attempt in attempts:
+        hand.settle(*hand.call([attempt]))
+    assert len(Hand().take()) == 2
+    Permit.objects.all().delete()
+    assert len(sagas) == 5
+
+
+def test_all_of_them_get_their_turn(define, play):
+    definition = define(step("pay", participant=Participant("bank", limit=2)), step("tell"))
+    sagas = [start(definition, {}) for _ in range(7)]
+    run_due()
+    assert {Saga.objects.get(pk=saga.pk).status for saga in sagas} == {"completed"}
+    assert not Permit.objects.exists()
+
+
+def test_a_rate_spreads_attempts(define, play):
+    definition = define(step("pay", participant=Participant("bank", rate=1)))
+    for _ in range(5):
+        start(definition, {})
+    run_due()
+    begun = len(play.calls)
+    assert begun == 2  # One at once, and one for the second before.
+    advance(SECOND)
+    assert len(play.calls) == begun + 1
+    advance(10 * SECOND)
+    assert len(play.calls) == 5
+
+
+def test_no_more_sagas_at_once_than_a_definition_allows(define, play):
+    play.always("pay", RetryLater("busy", delay=HOUR))
+    definition = define(step("pay"), max_running=2)
+    sagas = [start(definition, {}) for _ in range(4)]
+    run_due()
+    found = [Saga.objects.get(pk=saga.pk).status for saga in sagas]
+    assert sorted(found) == ["pending", "pending", "running", "running"]
+    play.always("pay", {})
+    advance(3 * HOUR)
+    assert {Saga.objects.get(pk=saga.pk).status for saga in sagas} == {"completed"}
+    assert not Permit.objects.exists()
+
+
+@pytest.mark.parametrize("held", [{"definition": "samples.trip"}, {"participant": "bank"}])
+def test_a_hold_keeps_new_attempts_from_going_forward(define, play, held):
+    hold(**held, by="shop")
+    saga = run_saga(define(step("pay", participant=Participant("bank"))), {})
+    assert (play.calls, saga.steps.get().waits_for) == ([], "hold")
+    assert release(Hold.objects.get(), by="shop") == 1
+    run_due()
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+
+
+def test_a_hold_lets_compensations_go_on(define, play):
+    def hold_all(ctx):
+        Hold.objects.create(participant="bank")
+        raise PermanentFailure("no")
+
+    play.says("tell", hold_all)
+    saga = run_saga(define(step("pay", participant=Participant("bank")), step("tell")), {})
+    assert (saga.status, play.calls) == ("compensated", ["pay", "tell", "undo pay"])
+
+
+def test_a_saga_turns_back_at_its_deadline(define, play):
+    play.always("tell", RetryLater("busy", delay=10 * MINUTE))
+    saga = run_saga(define(step("pay"), step("tell"), deadline=HOUR / 2 + SECOND), {})
+    advance(HOUR / 2)
+    saga.refresh_from_db()
+    assert saga.status == "running"
+    advance(MINUTE)
+    saga.refresh_from_db()
+    assert (saga.status, saga.error_class) == ("compensated", "DeadlinePassed")
+    assert statuses(saga) == {"pay": "compensated", "tell": "failed"}
+
+
+def test_after_the_pivot_a_deadline_only_alerts(define, play):
+    play.says("tell", RetryLater("busy", delay=HOUR))
+    saga = run_saga(define(step("pay", pivot=True), step("tell", undo=False), deadline=MINUTE), {})
+    advance(2 * MINUTE)
+    saga.refresh_from_db()
+    assert (saga.status, saga.attention) == ("running", "deadline")
+    advance(HOUR)
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+
+
+def test_one_that_is_never_reached_turns_nothing_back(define, play):
+    saga = run_saga(define(step("pay"), deadline=timedelta(days=1)), {})
+    run_pending()
+    advance(timedelta(days=2))
+    saga.refresh_from_db()
+    assert (saga.status, play.calls) == ("completed", ["pay"])

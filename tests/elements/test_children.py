@@ -1,0 +1,105 @@
+"""Sagas as steps of sagas."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagas import CONTINUE, PermanentFailure, SubSaga, SubSagas
+from sagas.keys import child_id
+from sagas.models import Saga
+from sagas.operations.performing import perform
+from sagas.testing import run_due, run_saga
+from tests.samples import OrderInput, statuses, step
+
+pytestmark = pytest.mark.django_db
+
+
+@pytest.fixture
+def pay_out(define):
+    return define(step("pay"), input=OrderInput, name="samples.pay_out", undo_after_completion=True)
+
+
+def payroll(pay_out, number, **options):
+    return SubSagas(pay_out, inputs=lambda ctx: [{"order_id": str(n)} for n in range(number)], **options)
+
+
+def test_a_child_is_started_and_awaited(define, play, pay_out):
+    play.always("pay", lambda ctx: {"paid": ctx.input["order_id"]})
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    saga = run_saga(define(child, step("tell")), {})
+    assert (saga.status, play.calls) == ("completed", ["pay", "tell"])
+    born = saga.children.get()
+    assert (born.pk, born.parent_step, born.status) == (child_id(saga.pk, "pay_out"), "pay_out", "completed")
+    assert born.correlation_id == saga.correlation_id
+    result = play.context("tell").results["pay_out"]
+    assert result == {"saga": str(born.pk), "results": {"pay": {"paid": "7"}}}
+
+
+def test_a_child_that_failed_turns_its_parent_back(define, play, pay_out):
+    play.always("pay", PermanentFailure("no"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    saga = run_saga(define(step("book"), child), {})
+    assert (saga.status, play.calls) == ("compensated", ["book", "pay", "undo book"])
+    assert statuses(saga)["pay_out"] == "failed"
+
+
+def test_a_completed_child_is_undone_with_its_parent(define, play, pay_out):
+    play.always("tell", PermanentFailure("no"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    saga = run_saga(define(step("book"), child, step("tell")), {})
+    assert play.calls == ["book", "pay", "tell", "undo pay", "undo book"]
+    assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
+
+
+def test_a_payroll_of_a_thousand(define, play, pay_out):
+    saga = run_saga(define(payroll(pay_out, 1000)), {})
+    assert saga.status == "completed"
+    assert saga.steps.get().result == {"completed": 1000}
+    assert len(set(Saga.objects.filter(parent=saga).values_list("pk", flat=True))) == 1000
+
+
+def test_of_nobody(define, play, pay_out):
+    saga = run_saga(define(payroll(pay_out, 0)), {})
+    assert (saga.status, saga.steps.get().result) == ("completed", {})
+
+
+def fails_for(*orders):
+    def act(ctx):
+        if ctx.input["order_id"] in orders:
+            raise PermanentFailure("no")
+        return {}
+
+    return act
+
+
+def test_one_of_many_fails_and_the_others_are_undone(define, play, pay_out):
+    play.always("pay", fails_for("3"))
+    saga = run_saga(define(step("book"), payroll(pay_out, 5)), {})
+    assert saga.status == "compensated"
+    assert set(saga.children.values_list("status", flat=True)) == {"compensated"}
+    assert play.calls.count("undo pay") == 4
+    assert play.calls[-1] == "undo book"
+
+
+def test_one_of_many_fails_and_the_rest_goes_on(define, play, pay_out):
+    play.always("pay", fails_for("3"))
+    saga = run_saga(define(payroll(pay_out, 5, on_failed=CONTINUE)), {})
+    assert (saga.status, saga.steps.get().result) == ("completed", {"compensated": 1, "completed": 4})
+
+
+def test_an_input_the_child_refuses_fails_the_step(define, play, pay_out):
+    child = SubSaga(pay_out, input=lambda ctx: {"wrong": "7"})
+    saga = run_saga(define(child), {})
+    assert (saga.status, saga.steps.get().error_class) == ("running", "InputRefused")
+
+
+def test_a_parent_that_turns_back_calls_back_a_child_at_work(define, play, pay_out):
+    play.says("pay", ValueError("not yet"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    saga = run_saga(define(step("book"), child), {})
+    assert saga.status == "running"
+    perform(saga.pk, "compensate", by=None)
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
+    assert play.calls == ["book", "pay", "undo pay", "undo book"]
