@@ -9,11 +9,12 @@ CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u ALLOWED_HOSTS -u DJANGO_S
 	-u Q_CLUSTER_NAME -u SAGAS_LEASE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts migrations check
+.PHONY: help demo test lint types contracts migrations check bench bench-growth
 
 help:
 	@echo "make demo    run the demo: workers and a web server, until Ctrl-C"
 	@echo "make test    run the tests on SQLite and on PostgreSQL (ARGS='-k name' is passed to pytest)"
+	@echo "make bench   measure it beside its peers (about seven minutes; ARGS='--only async,dbos --rounds 1')"
 	@echo "make check   lint, types, import contracts, system checks, migrations"
 
 # Stamps, so that requirements are installed when they change and not each time.
@@ -41,6 +42,13 @@ test: $(VENV)/checks
 	$(CLEAN) $(BIN)/python -m pytest $(ARGS) || status=$$?; \
 	$(CLEAN) $(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS) || status=$$?; \
 	exit $$status
+
+# Together with what checks: it brings the PostgreSQL that is measured where none is installed.
+bench: $(VENV)/checks
+	$(CLEAN) $(BIN)/python -m benchmarks $(ARGS)
+
+bench-growth: $(VENV)/checks
+	$(CLEAN) $(BIN)/python -m benchmarks growth $(ARGS)
 
 lint: $(VENV)/checks
 	$(BIN)/ruff check .

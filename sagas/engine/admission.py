@@ -64,12 +64,17 @@ class Admission:
         limits: set[str] = set()
         paces: set[str] = set()
         locks: set[str] = set()
+        holders: list[UUID] = []
         for locked in batch:
             if (uses := uses_of(locked.definition)).any:
                 limits |= uses.limits
                 paces |= uses.paces
                 if _is_to_begin(locked):
                     locks |= set(lock_names(locked.definition, locked.saga.input))
+                elif uses.locks:
+                    holders.append(locked.saga.pk)
+        if holders:  # They may end, and whoever waits for their locks must not miss it.
+            locks |= set(SemanticLock.objects.filter(saga__in=holders).values_list("name", flat=True))
         if not (limits or paces or locks):
             return
         mutexes.take(using, limits | paces | locks)

@@ -6,8 +6,10 @@ from datetime import timedelta
 
 import pytest
 
-from sagas import REFUSE, Participant, PermanentFailure, RetryLater, start
+from sagas import REFUSE, Participant, PermanentFailure, RetryLater, cancel_saga, start
+from sagas.engine.calls import context_of
 from sagas.engine.errands import run_pending
+from sagas.engine.heartbeat import note_wishes
 from sagas.exceptions import LockHeld
 from sagas.models import Hold, Permit, Saga, SemanticLock
 from sagas.operations.holding import hold, release
@@ -158,3 +160,14 @@ def test_one_that_is_never_reached_turns_nothing_back(define, play):
     advance(timedelta(days=2))
     saga.refresh_from_db()
     assert (saga.status, play.calls) == ("completed", ["pay"])
+
+
+def test_a_step_at_work_sees_that_its_saga_is_to_turn_back(define, play):
+    saga = start(define(step("pay")), {})
+    hand = Hand()
+    [attempt] = hand.take()
+    ctx = context_of(attempt)
+    assert not ctx.cancel_requested
+    cancel_saga(saga.pk, by="customer")
+    note_wishes([attempt.held])
+    assert ctx.cancel_requested

@@ -1,0 +1,96 @@
+"""Two that could miss each other, on connections of their own and in every order."""
+
+from __future__ import annotations
+
+import pytest
+
+from sagas import Participant, WaitForEvent, offer, start, start_many
+from sagas.engine import inbox
+from sagas.engine.errands import nudge, run_pending
+from sagas.models import Permit, Saga, SemanticLock
+from sagas.testing import run_due
+from tests.engine.hands import Hand
+from tests.engine.test_races import at_once
+from tests.samples import HOUR, OrderInput, postgresql_only, step
+
+pytestmark = pytest.mark.django_db(transaction=True)
+
+ORDERS = ["first", "second", "at once", "at once", "at once"]
+
+
+def do(order, one, other):
+    match order:
+        case "first":
+            one(), other()
+        case "second":
+            other(), one()
+        case _:
+            at_once(one, other)
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_entering_a_wait_and_delivering_its_event_never_miss_each_other(define, order):
+    wait = WaitForEvent("picked.up", correlate="{order_id}", timeout=HOUR, name="pickup")
+    definition = define(step("book"), wait, input=OrderInput)
+    saga = start(definition, {"order_id": "7"})
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    offer("picked.up", {}, key="7")
+    do(order, lambda: hand.settle(*outcomes), run_pending)
+    for claimed in iter(Hand().claim, None):
+        if not claimed.moved:
+            break
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+
+
+@postgresql_only
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_time_out_and_its_event_come_to_one_thing(define, order):
+    wait = WaitForEvent("picked.up", correlate="{order_id}", timeout=HOUR, name="pickup", pivot=True)
+    saga = start(define(step("book"), wait, input=OrderInput), {"order_id": "7"})
+    run_due()
+    Saga.objects.filter(pk=saga.pk).update(due_at=saga.created_at)
+    saga.steps.filter(name="pickup").update(due_at=saga.created_at)
+    offer("picked.up", {}, key="7")
+    do(order, lambda: Hand().claim(), run_pending)
+    run_due()
+    saga.refresh_from_db()
+    assert saga.status == "completed" or saga.attention == "late_event"
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_the_end_of_a_lock_and_the_next_in_its_queue_never_miss_each_other(define, order):
+    definition = define(step("book"), input=OrderInput, locks=["order:{order_id}"])
+    first = start(definition, {"order_id": "7"})
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    second = start(definition, {"order_id": "7"})
+    do(order, lambda: hand.settle(*outcomes), lambda: Hand().claim())
+    first.refresh_from_db()
+    assert first.status == "completed"
+    Saga.objects.filter(pk=second.pk, held_by__isnull=False).update(due_at=second.created_at)
+    run_due()
+    second.refresh_from_db()
+    assert second.status == "completed"
+    assert not SemanticLock.objects.exists()
+
+
+def test_a_limit_holds_over_workers_that_claim_at_once(define):
+    start_many(define(step("pay", participant=Participant("bank", limit=5))), [{}] * 40)
+    hands = [Hand() for _ in range(4)]
+    taken = at_once(*(lambda hand=hand: hand.take(limit=10) for hand in hands))
+    assert sum(len(attempts) for attempts in taken) == Permit.objects.count() == 5
+
+
+def test_an_event_is_delivered_once_however_many_deliver(define):
+    wait = WaitForEvent("picked.up", correlate="{order_id}", timeout=HOUR, name="pickup")
+    saga = start(define(wait, input=OrderInput), {"order_id": "7"})
+    run_due()
+    offer("picked.up", {}, key="7")
+    told = at_once(*[inbox.deliver] * 4)
+    assert any(told)
+    nudge({saga.pk})
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, saga.facts.count()) == ("completed", 1)
