@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from sagas.definitions.children import SubSaga, SubSagas
 from sagas.definitions.definition import SagaDefinition
-from sagas.definitions.elements import Element, Step
+from sagas.definitions.elements import Element, Step, is_async
 from sagas.definitions.problems import Problem
 from sagas.definitions.waits import Approval, Sleep, WaitForEvent
 from sagas.keys import template_names
@@ -33,6 +33,8 @@ def element_problems(definition: type[SagaDefinition]) -> Iterator[Problem]:
                     "without what decides it.",
                     "Remove one of the two.",
                 )
+            if isinstance(element, Step) and element.atomic:
+                yield from _atomic_problems(definition, element)
             yield from _template_problems(definition, element)
     for lock in definition.locks:
         yield from _names_problems(f"The lock {lock!r} of {definition.name}", lock, _input_names(definition))
@@ -51,6 +53,22 @@ def _child_problems(definition: type[SagaDefinition], element: SubSaga | SubSaga
             "once it has completed.",
             f"Set undo_after_completion = True on {child.name} and give it no pivot, or move it behind the "
             "pivot.",
+        )
+
+
+def _atomic_problems(definition: type[SagaDefinition], step: Step) -> Iterator[Problem]:
+    if is_async(step.action):
+        yield Problem(
+            "sagas.E016",
+            f"{_where(definition, step)} is atomic and async, and a transaction belongs to one thread.",
+            "Write it as a def.",
+        )
+    if step.participant is not None or step.probe is not None:
+        yield Problem(
+            "sagas.E016",
+            f"{_where(definition, step)} is atomic and has a participant or a probe, but what happens "
+            "outside of this database cannot be part of its transaction.",
+            "Remove them, or atomic=True.",
         )
 
 

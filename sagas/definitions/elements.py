@@ -67,6 +67,7 @@ class Element:
     """Whether its calls change nothing outside this engine."""
     on_exhausted: Exhausted | None = field(default=None, init=False)
     participant: Participant | None = field(default=None, init=False)
+    atomic: bool = field(default=False, init=False)
     probe: StepFunction | None = field(default=None, init=False)
 
     @property
@@ -132,6 +133,9 @@ class Step(Element):
     result, None if it provably did not happen, or raises `OutcomeUnknown`."""
     optional: bool = False
     """The saga goes on without it: what may have happened is undone first."""
+    atomic: bool = False
+    """What its action writes to this database commits once, together with its outcome. It is a ``def``, may
+    run several times, and its ``on_commit`` hooks may be lost."""
     on_exhausted: Exhausted | None = None
     """None: as the definition says."""
     idempotency_key: str | None = None

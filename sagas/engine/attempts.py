@@ -52,6 +52,11 @@ class Attempt:
     """What the element's `accept` is to look at."""
 
     @property
+    def is_atomic(self) -> bool:
+        """Whether its effect commits together with its outcome."""
+        return self.step.atomic and self.direction is Direction.FORWARD and self.call is Call.ACTION
+
+    @property
     def label(self) -> str:
         """Name the attempt for logs and errors."""
         way = "" if self.direction is Direction.FORWARD else "compensation of "
@@ -78,3 +83,7 @@ class Settled:
     """Whether the function is known to have ended; after a time-out it may still run."""
     sent: float
     """When the call was made, by the monotonic clock of this process."""
+
+
+class Overtaken(Exception):
+    """What an attempt came to does not count any more."""

@@ -7,21 +7,25 @@ from __future__ import annotations
 
 import asyncio
 import logging
+from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
+from contextlib import suppress
 from datetime import datetime, timedelta
 from time import monotonic
 from typing import Any, cast
 
 from asgiref.sync import async_to_sync
+from django.db import transaction
 from django.utils import timezone
 
 from sagas.canonical import clean_text, gate
 from sagas.definitions import Event, Sleep, StepContext, SubSaga, SubSagas, is_async, registry
-from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.attempts import Attempt, Overtaken, Settled
 from sagas.engine.inputs import validated
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
 from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
+from sagas.models import Saga
 from sagas.states import Call, Outcome
 from sagas.telemetry import current_saga, tracing
 
@@ -98,7 +102,8 @@ def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool =
         case RetryLater():
             outcome, delay = Outcome.LATER, error.delay
         case _:
-            outcome = Outcome.UNKNOWN
+            # What an atomic step wrote has been rolled back: nothing happened.
+            outcome = Outcome.LATER if attempt.is_atomic else Outcome.UNKNOWN
     if not isinstance(error, (PermanentFailure, RetryLater, OutcomeUnknown)):
         log.warning("%s raised %s.", attempt.label, type(error).__name__, exc_info=error)
     return Settled(
@@ -126,6 +131,15 @@ def _called(attempt: Attempt, function: Callable[..., Any], sent: float) -> Sett
     return returned(attempt, function(*_arguments(attempt, ctx)), sent=sent, events=ctx.published)
 
 
+def _called_atomically(attempt: Attempt, function: Callable[..., Any], sent: float) -> Settled:
+    """Make the call in a savepoint, which only a call that is done leaves behind."""
+    with transaction.atomic(using=Saga.objects.db):
+        settled = _called(attempt, function, sent)
+        if settled.outcome is not Outcome.DONE:
+            transaction.set_rollback(True, using=Saga.objects.db)
+        return settled
+
+
 def call_here(attempt: Attempt) -> Settled:
     """Make the call in this thread, to its end: for the testing kit and for pool threads."""
     sent = monotonic()
@@ -134,12 +148,15 @@ def call_here(attempt: Attempt) -> Settled:
         try:
             if is_async(function):
                 function = async_to_sync(function)
-            return _called(attempt, function, sent)
+            make = _called_atomically if attempt.is_atomic else _called
+            return make(attempt, function, sent)
         except BaseException as error:
             return raised(attempt, error, sent=sent)
 
 
 MOMENT = timedelta(milliseconds=50)
+MOST_TOGETHER = 50
+"""Atomic attempts that share a transaction, at most."""
 MOST_AHEAD = 15
 """Attempts that wait for one thread, at most."""
 
@@ -151,13 +168,21 @@ class Calls:
     more as evidence if the function comes back after that.
     """
 
-    def __init__(self, slots: Slots, threads: Threads, report: Callable[[Settled], None]) -> None:
+    def __init__(
+        self,
+        slots: Slots,
+        threads: Threads,
+        report: Callable[[Settled], None],
+        perform_atomically: Callable[[Sequence[Attempt]], Callable[[], None]],
+    ) -> None:
         self._slots = slots
         self._threads = threads
         self._pace = Pace(threads.limit)
         # Thread and loop agree by it on who has an attempt: whoever takes it out. In CPython that is atomic.
         self._waiting: dict[Attempt, bool] = {}
         self._begun: dict[Attempt, float] = {}
+        self._atomics: deque[Attempt] = deque()
+        self._perform_atomically = perform_atomically
         self._report = report
         self._loop = asyncio.get_running_loop()
         self._open: dict[Attempt, asyncio.TimerHandle] = {}
@@ -187,7 +212,11 @@ class Calls:
         else:
             self._open[attempt] = self._loop.call_later(limit, self._look_at_thread, attempt)
             self._waiting[attempt] = True
-            self._threads.submit(lambda: self._run_in_thread(attempt))
+            if attempt.is_atomic:
+                self._atomics.append(attempt)
+                self._threads.submit(self._run_group)
+            else:
+                self._threads.submit(lambda: self._run_in_thread(attempt))
 
     def give_back_waiting(self) -> None:
         """Report every attempt that has no thread yet as unsent: another runner may have one."""
@@ -224,8 +253,59 @@ class Calls:
             # The runner gave this call up and is gone; what it did will be found out by its key.
             log.warning("%s came back after its runner had ended: %s.", attempt.label, settled.outcome.value)
 
+    def _run_group(self) -> None:
+        """Make the calls of as many atomic attempts as a moment has room for, in one transaction."""
+        group: list[Attempt] = []
+        with suppress(IndexError):
+            while len(group) < self._pace.group:
+                attempt = self._atomics.popleft()
+                if self._waiting.pop(attempt, False):
+                    group.append(attempt)
+        if group:
+            self._run_together(group)
+
+    def _run_together(self, group: Sequence[Attempt]) -> None:
+        began = monotonic()
+        self._begun.update(dict.fromkeys(group, began))
+        try:
+            if any(began >= attempt.held.lease_ends for attempt in group):
+                raise Overtaken("The lease is over.")
+            tell = self._perform_atomically(group)
+        except BaseException as error:
+            if len(group) > 1:
+                log.info("A group of %d atomic attempts is made one by one: %r", len(group), error)
+                for attempt in group:
+                    if attempt in self._open:
+                        self._run_together([attempt])
+                    else:
+                        self._hand_back(attempt, unsent(attempt), 0.0)
+                return
+            settled = (
+                unsent(group[0]) if isinstance(error, Overtaken) else raised(group[0], error, sent=began)
+            )
+            self._hand_back(group[0], settled, monotonic() - began)
+        else:
+            seconds = (monotonic() - began) / len(group)
+            with suppress(RuntimeError):  # The runner is gone: others go on when its leases end.
+                self._loop.call_soon_threadsafe(self._left_together, group, seconds, tell)
+
+    def _hand_back(self, attempt: Attempt, settled: Settled, seconds: float) -> None:
+        with suppress(RuntimeError):
+            self._loop.call_soon_threadsafe(self._left_thread, attempt, settled, seconds)
+
+    def _left_together(self, group: Sequence[Attempt], seconds: float, tell: Callable[[], None]) -> None:
+        for attempt in group:
+            self._begun.pop(attempt, None)
+            self._slots.release(attempt.step, attempt.direction, attempt.call)
+            if (timer := self._open.pop(attempt, None)) is not None:
+                timer.cancel()
+            else:
+                self.overdue -= 1
+        self._slots.allow_backlog(self._pace.backlog(seconds))
+        tell()
+
     def _left_thread(self, attempt: Attempt, settled: Settled, seconds: float) -> None:
-        del self._begun[attempt]
+        self._begun.pop(attempt, None)
         self._slots.allow_backlog(self._pace.backlog(seconds))
         self._came_back(attempt, settled)
 
@@ -285,6 +365,11 @@ class Pace:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._seconds = MOMENT.total_seconds()
+
+    @property
+    def group(self) -> int:
+        """How many atomic attempts may share a transaction."""
+        return max(1, min(MOST_TOGETHER, int(MOMENT.total_seconds() / max(self._seconds, 1e-6))))
 
     def backlog(self, seconds: float) -> int:
         """Return the backlog to allow, given that one more call took so long."""

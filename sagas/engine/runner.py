@@ -26,13 +26,13 @@ from django.db.models import Min
 
 from sagas.clock import database_now
 from sagas.conf import saga_settings
-from sagas.engine import errands
+from sagas.engine import atomics, errands
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.calls import Calls
 from sagas.engine.claims import Claimed, claim, known
 from sagas.engine.heartbeat import PULSE, Heartbeat
 from sagas.engine.holds import FreshHolds
-from sagas.engine.settlement import Settlement, settle
+from sagas.engine.settlement import Settlement, Settling, settle
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
 from sagas.models import Saga, Worker
@@ -43,6 +43,8 @@ T = TypeVar("T")
 log = logging.getLogger("sagas.engine")
 
 PAUSE_WITHOUT_DATABASE = 1.0
+SHORTEST_POLL = 0.01
+"""Seconds between two looks while sagas keep coming."""
 
 
 @dataclass
@@ -110,7 +112,7 @@ class Runner:
     async def _run(self) -> None:
         self._came_back = asyncio.Event()
         threads = Threads(self._config.threads)
-        self._calls = Calls(self._slots, threads, self._report)
+        self._calls = Calls(self._slots, threads, self._report, self._perform_atomically)
         pulse = self._loop.create_task(self._keep_pulse())
         try:
             await self._in_books(self._enrol)
@@ -126,7 +128,7 @@ class Runner:
             self._books.shutdown()
 
     async def _work(self) -> None:
-        ends = monotonic() + self._budget
+        self._ends = ends = monotonic() + self._budget
         self._next_look = last_found = monotonic()
         while True:
             self._came_back.clear()
@@ -141,21 +143,27 @@ class Runner:
                 elif may_claim and self._is_time_to_look(now):
                     claimed = await self._claim()
                     self._more_due = claimed.full or claimed.starved
-                    again_now = claimed.full and not claimed.starved
-                    self._next_look = now if again_now else monotonic() + self._config.poll.total_seconds()
                     if claimed.attempts:
                         last_found = monotonic()
+                    again_now = claimed.full and not claimed.starved
+                    self._next_look = now if again_now else monotonic() + self._pause_before(last_found)
                 elif not self._hand and (not may_claim or now - last_found > self._linger):
                     return
                 else:
                     # Awake at once when a call comes back; and at the latest when it is time to look.
-                    await self._pause(max(self._next_look - now, self._config.poll.total_seconds()))
+                    until = self._next_look - now
+                    await self._pause(until if until > 0 else self._config.poll.total_seconds())
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the runner waits.", exc_info=True)
                 if now >= ends + self._config.lease.total_seconds():
                     return  # Others have taken over what was in hand.
                 await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
             await asyncio.sleep(0)  # Let the calls run that were just sent.
+
+    def _pause_before(self, last_found: float) -> float:
+        """Return how long to wait until the next look: shortly after there was something to find."""
+        idle = monotonic() - last_found
+        return min(max(idle / 4, SHORTEST_POLL), self._config.poll.total_seconds())
 
     def _is_time_to_look(self, now: float) -> bool:
         return now >= self._next_look and not (self._apart and self._hand) and self._slots.free > 0
@@ -176,6 +184,17 @@ class Runner:
         except BaseException:
             self._outcomes = outcomes + self._outcomes
             raise
+        self._go_on(settlement)
+
+    def _perform_atomically(self, group: Sequence[Attempt]) -> Callable[[], None]:
+        """Make the calls of a group and settle it, in a thread; return how to go on from there."""
+        begin = monotonic() < self._ends
+        settling = Settling(self.id, self._slots, self._config.lease, begin, self._holds.get())
+        settlement = atomics.perform(group, settling)
+        return lambda: self._go_on(settlement)
+
+    def _go_on(self, settlement: Settlement) -> None:
+        self._came_back.set()
         self._send(settlement.attempts)
         for saga_id in settlement.let_go:
             self._hand.pop(saga_id, None)

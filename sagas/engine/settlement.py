@@ -16,7 +16,7 @@ from typing import TypeAlias
 from uuid import UUID
 
 from sagas.engine.admission import Admission
-from sagas.engine.attempts import Attempt, Held, Settled
+from sagas.engine.attempts import Attempt, Held, Overtaken, Settled
 from sagas.engine.bell import News, announce, news_of
 from sagas.engine.border import Border
 from sagas.engine.errands import Errands, run, store
@@ -65,7 +65,7 @@ class Settling:
         """Settle the group in one transaction; if that cannot be, in halves down to the offender."""
         try:
             with Reservation(self.slots) as reservation:
-                return durably(lambda: self._settle(group, reservation.anew()), happened=_is_written)
+                return durably(lambda: self._settle(group, reservation.anew()), happened=is_written)
         except Exception as error:
             if is_transient(error):
                 raise
@@ -82,10 +82,16 @@ class Settling:
                 errands=first.errands.and_those_of(rest.errands),
             )
 
-    def _settle(self, group: Group, reservation: Reservation) -> Settlement:
+    def settle_strictly(self, group: Group, reservation: Reservation) -> Settlement:
+        """Settle the group in the caller's transaction. Raise `Overtaken` if an outcome does not count."""
+        return self._settle(group, reservation, strictly=True)
+
+    def _settle(self, group: Group, reservation: Reservation, *, strictly: bool = False) -> Settlement:
         began = monotonic()
         result = Settlement()
         batch = lock(Saga.objects.select_for_update(no_key=True).filter(pk__in=list(group)).order_by("pk"))
+        if strictly:
+            self._check_all_count(batch, group)
         holders = [(locked, self._take_in(locked, group[locked.saga.pk])) for locked in batch]
         ours = [(locked, held) for locked, held in holders if held is not None]
         border = self._border(reservation)
@@ -101,6 +107,11 @@ class Settling:
         result.errands = store([locked for locked in batch if locked.changed], border.admission)
         result.news = news_of(batch)
         return result
+
+    def _check_all_count(self, batch: Sequence[Locked], group: Group) -> None:
+        attempts = [(locked, settled.attempt) for locked in batch for settled in group[locked.saga.pk]]
+        if len(batch) < len(group) or not all(self._is_ours(*each) and fits(*each) for each in attempts):
+            raise Overtaken("An attempt of the group was given up, or its saga is held by another worker.")
 
     def _take_in(self, locked: Locked, outcomes: Sequence[Settled]) -> Held | None:
         """Apply the outcomes that count; return the hand that holds the saga, if it is this worker's."""
@@ -173,7 +184,7 @@ def _written(step: SagaStep) -> Written:
     return step.name, step.status, step.in_flight, step.attempts, step.undo_attempts
 
 
-def _is_written(settlement: Settlement) -> bool:
+def is_written(settlement: Settlement) -> bool:
     """After a COMMIT without an answer: status and attempts of the steps say whether it was carried out."""
     sagas = list(
         Saga.objects.select_for_update(no_key=True)

@@ -163,6 +163,8 @@ def judge_lost(
     """
     if lone_crashes >= limit:
         return Again(timedelta(0), in_doubt=True, attention=Attention.CRASH_LOOP)
+    if direction is Direction.FORWARD and step.atomic:
+        return Fail() if record.turning_back else Again(timedelta(0))  # What did not commit did not happen.
     if direction is Direction.FORWARD and step.probe is not None and not record.turning_back:
         return Again(timedelta(0), in_doubt=True)
     if key_expired(step, direction, in_doubt=True, since_sent=record.since_sent):

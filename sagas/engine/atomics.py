@@ -1,0 +1,63 @@
+"""Attempts whose effect and outcome commit together.
+
+A group of them shares a transaction: each function runs in a savepoint of its own, then the sagas are locked,
+and what came of it is settled. Whatever goes wrong voids the whole group, and each runs alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from contextlib import suppress
+from functools import partial
+from uuid import UUID
+
+from django.db import DatabaseError, InterfaceError, connections, transaction
+
+from sagas.engine.attempts import Attempt, Settled
+from sagas.engine.bell import announce
+from sagas.engine.calls import call_here
+from sagas.engine.errands import run
+from sagas.engine.settlement import Settlement, Settling, is_written
+from sagas.engine.slots import Reservation
+from sagas.engine.transactions import durably
+from sagas.models import Saga
+
+
+def perform(group: Sequence[Attempt], settling: Settling) -> Settlement:
+    """Make the calls of a group and settle it, in one transaction.
+
+    Raises what voided it: nothing of the group has happened then.
+    """
+    settlements: list[Settlement] = []
+    try:
+        with Reservation(settling.slots) as reservation, transaction.atomic(using=Saga.objects.db):
+            _check_constraints_at_once()
+            outcomes: dict[UUID, list[Settled]] = {}
+            for attempt in group:
+                outcomes.setdefault(attempt.held.id, []).append(call_here(attempt))
+            settlements.append(settling.settle_strictly(outcomes, reservation))
+    except (DatabaseError, InterfaceError):
+        with suppress(DatabaseError, InterfaceError):
+            connections[Saga.objects.db].close_if_unusable_or_obsolete()
+            if settlements and _was_committed(settlements[0]):
+                return _told(settlements[0])  # Only the answer to its COMMIT was lost.
+        raise
+    return _told(settlements[0])
+
+
+def _was_committed(settlement: Settlement) -> bool:
+    return durably(partial(is_written, settlement), happened=lambda _: True)
+
+
+def _check_constraints_at_once() -> None:
+    """Have a deferred constraint fail in the savepoint that violates it, not at everybody's COMMIT."""
+    connection = connections[Saga.objects.db]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
+
+
+def _told(settlement: Settlement) -> Settlement:
+    announce(settlement.news)
+    run(settlement.errands)
+    return settlement

@@ -1,0 +1,128 @@
+"""Steps whose writes commit with their outcome."""
+
+from __future__ import annotations
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import IntegrityError
+
+from sagas import Parallel, PermanentFailure, start_many
+from sagas.definitions.checks import definition_problems
+from sagas.engine.atomics import perform
+from sagas.engine.attempts import Overtaken
+from sagas.engine.holds import Holds
+from sagas.engine.runner import Runner
+from sagas.engine.settlement import Settling
+from sagas.models import Saga
+from sagas.testing import advance, run_saga
+from tests.engine.hands import LEASE, Hand
+from tests.samples import BANK, HOUR, STEADY, definition_of, postgresql_only, step
+
+
+def writes(name):
+    """Write a row, and say so."""
+
+    def act(ctx):
+        Group.objects.create(name=f"{name} {ctx.saga_id}")
+        return {"wrote": name}
+
+    return act
+
+
+def settling(hand):
+    return Settling(hand.id, hand.slots, LEASE, True, Holds({}, {}))
+
+
+@pytest.mark.django_db
+def test_it_runs_like_any_step(define, play):
+    play.always("post", writes("post"))
+    saga = run_saga(define(step("post", atomic=True), step("tell")), {})
+    assert (saga.status, Group.objects.count()) == ("completed", 1)
+
+
+@pytest.mark.django_db
+@pytest.mark.parametrize("error", [ValueError("no"), PermanentFailure("no"), IntegrityError("twice")])
+def test_what_a_failed_attempt_wrote_is_gone(define, play, error):
+    def act(ctx):
+        writes("post")(ctx)
+        raise error
+
+    play.always("post", act)
+    saga = run_saga(define(step("book"), step("post", atomic=True, retry=STEADY)), {})
+    advance(HOUR)
+    saga.refresh_from_db()
+    assert (saga.status, Group.objects.count()) == ("compensated", 0)
+    assert "undo post" not in play.calls  # Nothing is in doubt.
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_group_shares_a_transaction(define, play):
+    play.always("post", writes("post"))
+    start_many(define(step("post", atomic=True), step("tell")), [{}] * 5)
+    hand = Hand()
+    settlement = perform(hand.take(), settling(hand))
+    assert {attempt.step.name for attempt in settlement.attempts} == {"tell"}
+    assert Group.objects.count() == 5
+
+
+@pytest.mark.django_db(transaction=True)
+def test_steps_side_by_side_may_share_it_too(define, play):
+    play.always("a", writes("a"))
+    play.always("b", writes("b"))
+    start_many(define(Parallel(step("a", atomic=True), step("b", atomic=True))), [{}])
+    hand = Hand()
+    perform(hand.take(), settling(hand))
+    assert (Saga.objects.get().status, Group.objects.count()) == ("completed", 2)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_that_was_given_up_meanwhile_voids_what_it_wrote(define, play):
+    play.always("post", writes("post"))
+    start_many(define(step("post", atomic=True)), [{}] * 2)
+    hand = Hand()
+    attempts = hand.take()
+    Saga.objects.filter(pk=attempts[0].held.id).update(fence=99)
+    with pytest.raises(Overtaken):
+        perform(attempts, settling(hand))
+    assert Group.objects.count() == 0
+    perform(attempts[1:], settling(hand))
+    assert Group.objects.count() == 1
+
+
+@pytest.mark.django_db(transaction=True)
+def test_one_whose_worker_died_goes_out_again_without_a_doubt(define, play):
+    play.always("post", writes("post"))
+    [saga] = start_many(define(step("post", atomic=True)), [{}])
+    Hand().take()
+    Saga.objects.filter(pk=saga.pk).update(due_at=saga.created_at)
+    [attempt] = Hand().take()
+    post = saga.steps.get()
+    assert (attempt.number, post.in_doubt, post.crashes) == (2, False, 1)
+
+
+@postgresql_only
+@pytest.mark.django_db(transaction=True)
+def test_a_runner_makes_them_in_groups_and_a_bad_one_harms_no_other(define, play):
+    def act(ctx):
+        Group.objects.create(name=str(ctx.saga_id))
+        if ctx.saga_id == bad.pk and ctx.attempt == 1:
+            Group.objects.create(name=str(ctx.saga_id))  # Not unique.
+
+    play.always("post", act)
+    sagas = start_many(define(step("post", atomic=True, retry=STEADY), step("tell")), [{}] * 60)
+    bad = sagas[30]
+    Runner().run()
+    assert Group.objects.count() == 59
+    assert set(Saga.objects.exclude(pk=bad.pk).values_list("status", flat=True)) == {"completed"}
+    assert Saga.objects.get(pk=bad.pk).steps.get(name="post").waits_for == "retry"
+
+
+def test_what_cannot_be_atomic():
+    def problems(**options):
+        return [
+            problem.id for problem in definition_problems(definition_of(step("a", atomic=True, **options)))
+        ]
+
+    assert problems() == []
+    assert problems(asynchronous=True) == ["sagas.E016"]
+    assert problems(participant=BANK) == ["sagas.E016"]
