@@ -9,6 +9,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from functools import partial
+from time import monotonic
 from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, connections, transaction
@@ -23,11 +24,12 @@ from sagas.engine.transactions import durably
 from sagas.models import Saga
 
 
-def perform(group: Sequence[Attempt], settling: Settling) -> Settlement:
-    """Make the calls of a group and settle it, in one transaction.
+def perform(group: Sequence[Attempt], settling: Settling) -> tuple[Settlement, float]:
+    """Make the calls of a group and settle it, in one transaction; return also the seconds the calls took.
 
     Raises what voided it: nothing of the group has happened then.
     """
+    began = ended = monotonic()
     settlements: list[Settlement] = []
     try:
         with Reservation(settling.slots) as reservation, transaction.atomic(using=Saga.objects.db):
@@ -35,14 +37,15 @@ def perform(group: Sequence[Attempt], settling: Settling) -> Settlement:
             outcomes: dict[UUID, list[Settled]] = {}
             for attempt in group:
                 outcomes.setdefault(attempt.held.id, []).append(call_here(attempt))
+            ended = monotonic()
             settlements.append(settling.settle_strictly(outcomes, reservation))
     except (DatabaseError, InterfaceError):
         with suppress(DatabaseError, InterfaceError):
             connections[Saga.objects.db].close_if_unusable_or_obsolete()
             if settlements and _was_committed(settlements[0]):
-                return _told(settlements[0])  # Only the answer to its COMMIT was lost.
+                return _told(settlements[0]), ended - began  # Only the answer to its COMMIT was lost.
         raise
-    return _told(settlements[0])
+    return _told(settlements[0]), ended - began
 
 
 def _was_committed(settlement: Settlement) -> bool:

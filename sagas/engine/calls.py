@@ -155,8 +155,6 @@ def call_here(attempt: Attempt) -> Settled:
 
 
 MOMENT = timedelta(milliseconds=50)
-MOST_TOGETHER = 50
-"""Atomic attempts that share a transaction, at most."""
 MOST_AHEAD = 15
 """Attempts that wait for one thread, at most."""
 
@@ -173,7 +171,7 @@ class Calls:
         slots: Slots,
         threads: Threads,
         report: Callable[[Settled], None],
-        perform_atomically: Callable[[Sequence[Attempt]], Callable[[], None]],
+        perform_atomically: Callable[[Sequence[Attempt]], tuple[Callable[[], None], float]],
     ) -> None:
         self._slots = slots
         self._threads = threads
@@ -182,6 +180,7 @@ class Calls:
         self._waiting: dict[Attempt, bool] = {}
         self._begun: dict[Attempt, float] = {}
         self._atomics: deque[Attempt] = deque()
+        self._company = Company()
         self._perform_atomically = perform_atomically
         self._report = report
         self._loop = asyncio.get_running_loop()
@@ -257,7 +256,7 @@ class Calls:
         """Make the calls of as many atomic attempts as a moment has room for, in one transaction."""
         group: list[Attempt] = []
         with suppress(IndexError):
-            while len(group) < self._pace.group:
+            while len(group) < self._company.size:
                 attempt = self._atomics.popleft()
                 if self._waiting.pop(attempt, False):
                     group.append(attempt)
@@ -270,7 +269,8 @@ class Calls:
         try:
             if any(began >= attempt.held.lease_ends for attempt in group):
                 raise Overtaken("The lease is over.")
-            tell = self._perform_atomically(group)
+            tell, seconds = self._perform_atomically(group)
+            self._company.note(seconds / len(group))
         except BaseException as error:
             if len(group) > 1:
                 log.info("A group of %d atomic attempts is made one by one: %r", len(group), error)
@@ -285,15 +285,14 @@ class Calls:
             )
             self._hand_back(group[0], settled, monotonic() - began)
         else:
-            seconds = (monotonic() - began) / len(group)
             with suppress(RuntimeError):  # The runner is gone: others go on when its leases end.
-                self._loop.call_soon_threadsafe(self._left_together, group, seconds, tell)
+                self._loop.call_soon_threadsafe(self._left_together, group, tell)
 
     def _hand_back(self, attempt: Attempt, settled: Settled, seconds: float) -> None:
         with suppress(RuntimeError):
             self._loop.call_soon_threadsafe(self._left_thread, attempt, settled, seconds)
 
-    def _left_together(self, group: Sequence[Attempt], seconds: float, tell: Callable[[], None]) -> None:
+    def _left_together(self, group: Sequence[Attempt], tell: Callable[[], None]) -> None:
         for attempt in group:
             self._begun.pop(attempt, None)
             self._slots.release(attempt.step, attempt.direction, attempt.call)
@@ -301,7 +300,7 @@ class Calls:
                 timer.cancel()
             else:
                 self.overdue -= 1
-        self._slots.allow_backlog(self._pace.backlog(seconds))
+        self._slots.allow_backlog(self._pace.backlog(self._company.seconds))
         tell()
 
     def _left_thread(self, attempt: Attempt, settled: Settled, seconds: float) -> None:
@@ -355,6 +354,25 @@ def _text_of(error: BaseException) -> str:
         return f"<{type(error).__name__} without a readable message>"
 
 
+class Company:
+    """How many atomic attempts share a transaction: many where they are quick, one where they are slow."""
+
+    most = 50
+    moment = timedelta(milliseconds=250)
+
+    def __init__(self) -> None:
+        self.seconds = self.moment.total_seconds() / 4
+
+    @property
+    def size(self) -> int:
+        """How many may go together."""
+        return max(1, min(self.most, int(self.moment.total_seconds() / max(self.seconds, 1e-6))))
+
+    def note(self, seconds: float) -> None:
+        """Learn how long one of them took."""
+        self.seconds += (seconds - self.seconds) * 0.5
+
+
 class Pace:
     """How many sync attempts may wait for a thread: as many as the threads take in a moment.
 
@@ -365,11 +383,6 @@ class Pace:
     def __init__(self, threads: int) -> None:
         self._threads = threads
         self._seconds = MOMENT.total_seconds()
-
-    @property
-    def group(self) -> int:
-        """How many atomic attempts may share a transaction."""
-        return max(1, min(MOST_TOGETHER, int(MOMENT.total_seconds() / max(self._seconds, 1e-6))))
 
     def backlog(self, seconds: float) -> int:
         """Return the backlog to allow, given that one more call took so long."""

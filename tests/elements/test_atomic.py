@@ -60,7 +60,7 @@ def test_a_group_shares_a_transaction(define, play):
     play.always("post", writes("post"))
     start_many(define(step("post", atomic=True), step("tell")), [{}] * 5)
     hand = Hand()
-    settlement = perform(hand.take(), settling(hand))
+    settlement, _seconds = perform(hand.take(), settling(hand))
     assert {attempt.step.name for attempt in settlement.attempts} == {"tell"}
     assert Group.objects.count() == 5
 

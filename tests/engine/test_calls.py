@@ -29,7 +29,7 @@ class Desk:
         self.slots = Slots(threads=threads, tasks=2)
         self.threads = Threads(threads)
         self.reports: list[Settled] = []
-        self.calls = Calls(self.slots, self.threads, self.reports.append, lambda group: lambda: None)
+        self.calls = Calls(self.slots, self.threads, self.reports.append, lambda group: (lambda: None, 0.0))
 
     def attempt(self, definition: Any, *, lease: float = 30.0) -> Attempt:
         element = next(iter(definition.outline().steps.values()))
