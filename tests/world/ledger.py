@@ -54,7 +54,9 @@ class Ledger:
         """Return the calls noted so far, oldest first."""
         if not self._calls.exists():
             return []
-        lines: list[dict[str, Any]] = [json.loads(line) for line in self._calls.read_text().splitlines()]
+        # A line that another process is just writing may be read in part.
+        written, _, _ = self._calls.read_text().rpartition("\n")
+        lines: list[dict[str, Any]] = [json.loads(line) for line in written.splitlines()]
         return [Call(**line) for line in lines if all(line[name] == value for name, value in wanted.items())]
 
     def effects(self) -> list[str]:
