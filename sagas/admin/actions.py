@@ -21,7 +21,7 @@ from sagas.admin.readonly import ModelAdmin
 from sagas.exceptions import OperationRefused
 from sagas.models import Saga
 from sagas.operations.actors import By
-from sagas.operations.catalogue import OPERATIONS, Operation
+from sagas.operations.catalogue import PLAIN, Operation
 from sagas.operations.performing import perform
 
 if TYPE_CHECKING:
@@ -114,8 +114,8 @@ class OperationActions(ModelAdmin):
     """The actions of the list. Who lacks an operation's permission is not offered it."""
 
     action_form = ReasonedActionForm
-    actions = [_action(operation) for operation in OPERATIONS.values()]
+    actions = [_action(operation) for operation in PLAIN.values()]
 
 
-for _operation in OPERATIONS.values():
+for _operation in PLAIN.values():
     setattr(OperationActions, f"has_{_operation.name}_permission", _permission(_operation))

@@ -21,7 +21,7 @@ from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.exceptions import OperationRefused
 from sagas.models import Saga
 from sagas.operations.actors import By
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import PLAIN
 from sagas.operations.performing import availability, perform
 
 MOST_REASON = 1000
@@ -74,13 +74,13 @@ class OperationButtons(ReadOnlyAdmin):
                 ),
                 why_not=capfirst(refusal.why) if (refusal := refusals[name]) else "",
             )
-            for name, operation in OPERATIONS.items()
+            for name, operation in PLAIN.items()
         ]
 
     @apart_from_requests
     def operate_view(self, request: HttpRequest, saga_id: UUID, operation: str) -> HttpResponse:
         """Perform an operation and go back to the saga's page, which shows what came of it."""
-        if operation not in OPERATIONS:
+        if operation not in PLAIN:
             raise Http404(_("There is no such operation."))
         if request.method != "POST":
             return HttpResponseNotAllowed(["POST"])
@@ -112,7 +112,7 @@ class OperationButtons(ReadOnlyAdmin):
                 raise PermissionDenied(str(refusal)) from refusal
             self.message_user(request, str(refusal), messages.WARNING)
         else:
-            text = _("%(operation)s was requested.") % {"operation": OPERATIONS[operation].label}
+            text = _("%(operation)s was requested.") % {"operation": PLAIN[operation].label}
             self.message_user(request, text, messages.SUCCESS)
 
 

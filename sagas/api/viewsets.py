@@ -33,7 +33,7 @@ from sagas.api.serializers import (
 from sagas.definitions import registry
 from sagas.models import Saga
 from sagas.operations.actors import Actor
-from sagas.operations.catalogue import OPERATIONS, Operation
+from sagas.operations.catalogue import PLAIN, Operation
 from sagas.operations.performing import perform
 from sagas.operations.starting import start
 from sagas.states import AT_WORK
@@ -128,5 +128,5 @@ def _endpoint(operation: Operation) -> Callable[..., Response]:
     return action(detail=True, methods=["post"])(endpoint)
 
 
-for _operation in OPERATIONS.values():
+for _operation in PLAIN.values():
     setattr(SagaViewSet, _operation.name, _endpoint(_operation))

@@ -139,7 +139,7 @@ class Admission:
         saga_id = locked.saga.pk
         uses = uses_of(locked.definition)
         if uses.limits:
-            for permit in Permit.objects.filter(saga=saga_id, step=""):
+            for permit in Permit.objects.filter(saga=saga_id):
                 self._give_back(permit)
         if uses.locks:
             for name in SemanticLock.objects.filter(saga=saga_id).values_list("name", flat=True):

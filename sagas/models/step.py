@@ -159,7 +159,7 @@ class SagaStep(StatusModel):
         self.in_doubt = False
         self.error_class = self.error = ""
 
-    @transition(field=status, source=[T.PENDING, T.RUNNING, T.WAITING], target=T.FAILED)
+    @transition(field=status, source=[T.PENDING, T.RUNNING, T.WAITING, T.UNKNOWN], target=T.FAILED)
     def fail(self, *, now: datetime) -> None:
         """The action provably did not happen and will not be tried again."""
         self._settled(now)

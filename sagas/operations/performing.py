@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from functools import partial
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
 
 from sagas.canonical import clean_text
+from sagas.definitions import registry
 from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
 from sagas.engine.errands import run, store
@@ -16,43 +18,61 @@ from sagas.engine.locked import Locked, lock_one, look_at
 from sagas.exceptions import OperationRefused
 from sagas.models import HistoryEntry, HistoryKind, Saga
 from sagas.operations.actors import Actor, By
-from sagas.operations.catalogue import OPERATIONS, Operation, Refusal
+from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.operation import Operation, Refusal, Refused, Request
 from sagas.wake import wake_on_commit
 
 
 def perform(
-    saga_id: UUID, operation: str, *, by: By, reason: str = "", expected_revision: int | None = None
+    saga_id: UUID,
+    operation: str,
+    *,
+    by: By,
+    reason: str = "",
+    expected_revision: int | None = None,
+    **arguments: Any,
 ) -> HistoryEntry:
     """Carry out an operation and return its record; a worker does what follows from it.
 
     `expected_revision` is the revision of the saga that the actor looked at: if it has changed since, the
-    operation is refused. Raises `OperationRefused`, after its record was committed, and
-    `Saga.DoesNotExist`. Call it outside of a transaction that the refusal would roll back.
+    operation is refused. `arguments` are what the operation takes. Raises `OperationRefused`, after its
+    record was committed, and `Saga.DoesNotExist`. Call it outside of a transaction that the refusal would
+    roll back.
     """
     wanted = OPERATIONS[operation]
-    actor = Actor.of(by)
+    request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
     with transaction.atomic(using=Saga.objects.db):
         locked = lock_one(saga_id)
-        act = {
-            "actor_kind": actor.kind,
-            "actor": actor.name,
-            "operation": wanted.name,
-            "reason": clean_text(reason),
-        }
-        refusal = _refusal(wanted, locked, actor, expected_revision)
+        refusal = _refusal(wanted, locked, request, expected_revision) or _carry_out(wanted, locked, request)
         if refusal is None:
-            wanted.act(locked, {"kind": HistoryKind.ACT, **act})
-            errands = store([locked], Admission(Holds.in_force()))
-            announce(news_of([locked]))
-            transaction.on_commit(partial(run, errands), using=Saga.objects.db)
-            wake_on_commit(Saga.objects.db)
             return locked.saga.history.filter(kind=HistoryKind.ACT).latest("id")
         entry = HistoryEntry.objects.create(
-            saga=locked.saga, kind=HistoryKind.REFUSAL, at=locked.now, data={"code": refusal.code}, **act
+            saga=locked.saga,
+            kind=HistoryKind.REFUSAL,
+            at=locked.now,
+            data={"code": refusal.code},
+            **request.who_and_why,
         )
     raise OperationRefused(
         f"{wanted.label} was refused for {locked.saga}: {refusal.why}", code=refusal.code, entry=entry
     )
+
+
+def _carry_out(operation: Operation, locked: Locked, request: Request) -> Refusal | None:
+    try:
+        with transaction.atomic(using=Saga.objects.db):
+            admission = Admission(Holds.in_force())
+            was_live = locked.saga.is_live
+            operation.perform(locked, request)
+            if was_live and not locked.saga.is_live and locked.saga.definition in registry:
+                admission.end(locked)
+            errands = store([locked], admission)
+    except Refused as refused:
+        return refused.refusal
+    announce(news_of([locked]))
+    transaction.on_commit(partial(run, errands), using=Saga.objects.db)
+    wake_on_commit(Saga.objects.db)
+    return None
 
 
 def cancel_saga(saga_id: UUID, *, by: By = None, reason: str = "") -> HistoryEntry:
@@ -65,24 +85,43 @@ def cancel_saga(saga_id: UUID, *, by: By = None, reason: str = "") -> HistoryEnt
 
 
 def _refusal(
-    operation: Operation, locked: Locked, actor: Actor, expected_revision: int | None
+    operation: Operation, locked: Locked, request: Request, expected_revision: int | None
 ) -> Refusal | None:
-    if not actor.may(operation.permission, locked.saga):
-        return Refusal("permission_denied", f"{actor.name} lacks the permission {operation.permission}.")
+    permission = operation.permission_for(locked)
+    if not request.actor.may(permission, locked.saga):
+        return Refusal("permission_denied", f"{request.actor.name} lacks the permission {permission}.")
     if expected_revision is not None and expected_revision != locked.saga.revision:
         return Refusal(
             "stale_revision",
             f"it has changed since you looked (revision {expected_revision}, now {locked.saga.revision}). "
             "Look again.",
         )
-    return operation.refusal(locked)
+    return _argument_refusal(operation, request) or operation.refusal(locked, request)
+
+
+def _argument_refusal(operation: Operation, request: Request) -> Refusal | None:
+    takes = ", ".join(operation.arguments) or "none"
+    if unknown := sorted(set(request.arguments) - set(operation.arguments)):
+        return Refusal("invalid_argument", f"it takes no argument {', '.join(unknown)}, but {takes}.")
+    if missing := [name for name in operation.arguments[: operation.needs] if name not in request.arguments]:
+        return Refusal("invalid_argument", f"it needs {', '.join(missing)}.")
+    return None
 
 
 def availability(saga_id: UUID, *, by: By) -> dict[str, Refusal | None]:
     """Say for each operation why the actor could not have it done now, or None where it could be.
 
-    Raises `Saga.DoesNotExist`.
+    Whether the arguments it takes would be right is not said. Raises `Saga.DoesNotExist`.
     """
-    actor = Actor.of(by)
     locked = look_at(saga_id)
-    return {name: _refusal(operation, locked, actor, None) for name, operation in OPERATIONS.items()}
+    return {name: why_not(locked, name, by=by) for name in OPERATIONS}
+
+
+def why_not(locked: Locked, operation: str, *, by: By) -> Refusal | None:
+    """Say why the actor could not have an operation done to this saga, whatever the arguments."""
+    wanted = OPERATIONS[operation]
+    request = Request(wanted.name, Actor.of(by))
+    permission = wanted.permission_for(locked)
+    if not request.actor.may(permission, locked.saga):
+        return Refusal("permission_denied", f"{request.actor.name} lacks the permission {permission}.")
+    return wanted.refusal(locked, request)

@@ -58,6 +58,7 @@ class Sagas:
             "resume": self.suspended,
             "suspend": self.pending,
             "compensate": self.failed,
+            "abandon": self.failed,
         }
         return states[operation]()
 

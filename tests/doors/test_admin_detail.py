@@ -13,7 +13,7 @@ from sagas import PermanentFailure, clock
 from sagas.admin import detail, payloads
 from sagas.definitions import registry
 from sagas.models import HistoryEntry, Worker
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import PLAIN
 from sagas.operations.performing import perform
 from sagas.testing import run_saga
 from tests.doors.pages import Page
@@ -93,7 +93,7 @@ def test_a_button_stands_for_every_operation_and_says_why_it_is_not_offered(admi
     saga = sagas.failed()
 
     page = Page(admin.get(url_of(saga)))
-    for name in OPERATIONS:
+    for name in PLAIN:
         [button] = page.all("button", formaction=f"/admin/sagas/saga/{saga.pk}/operations/{name}/")
         assert ("disabled" in button) is (name in ("resume", "suspend"))
     assert "It is failed, not suspended. Retry it, or turn it back with compensate." in page.text
@@ -109,7 +109,7 @@ def test_whoever_may_only_look_sees_every_button_disabled(client, sagas, users):
 
     page = Page(client.get(url_of(saga)))
     buttons = [button for button in page.all("button") if "formaction" in button]
-    assert len(buttons) == len(OPERATIONS)
+    assert len(buttons) == len(PLAIN)
     assert all("disabled" in button for button in buttons)
     assert "Sam lacks the permission sagas.retry_saga." in page.text
 

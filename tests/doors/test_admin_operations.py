@@ -9,7 +9,7 @@ from django.urls import reverse
 
 from sagas.admin import actions
 from sagas.models import HistoryEntry, Saga
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import PLAIN
 from sagas.operations.performing import perform
 from tests.doors.pages import Page
 
@@ -36,11 +36,11 @@ def told(response) -> list[str]:
 
 
 def acts(saga: Saga, kind: str = "act") -> list[HistoryEntry]:
-    return list(saga.history.filter(kind=kind, operation__in=OPERATIONS).exclude(actor=""))
+    return list(saga.history.filter(kind=kind, operation__in=PLAIN).exclude(actor=""))
 
 
 def codename(operation: str) -> str:
-    return OPERATIONS[operation].permission.removeprefix("sagas.")
+    return PLAIN[operation].permission.removeprefix("sagas.")
 
 
 def users_and_answers(operation: str):
@@ -50,13 +50,13 @@ def users_and_answers(operation: str):
     yield (), 403, 0, 0
     yield (own,), 403, 0, 0
     yield ("view_saga",), 403, 0, 1
-    for other in sorted({codename(name) for name in OPERATIONS} - {own}):
+    for other in sorted({codename(name) for name in PLAIN} - {own}):
         yield ("view_saga", other), 403, 0, 1
     yield ("view_saga", own), 303, 1, 0
     yield "root", 303, 1, 0
 
 
-MATRIX = [(operation, *row) for operation in OPERATIONS for row in users_and_answers(operation)]
+MATRIX = [(operation, *row) for operation in PLAIN for row in users_and_answers(operation)]
 
 
 def sign_in(client, users, who) -> None:
@@ -106,16 +106,16 @@ def test_an_action_of_the_list_does_it_for_whoever_may_and_for_nobody_else(
     assert (saga.status != before) is bool(done)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_the_list_offers_an_action_to_whoever_may(client, sagas, users, operation):
     sagas.failed()
     client.force_login(users.staff("view_saga", codename(operation)))
 
     offered = {choice["value"] for choice in Page(client.get(LIST)).all("option") if choice["value"]}
-    assert offered == {name for name in OPERATIONS if codename(name) == codename(operation)}
+    assert offered == {name for name in PLAIN if codename(name) == codename(operation)}
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_a_get_request_operates_nothing(admin, sagas, operation):
     saga = sagas.allowing(operation)
 
@@ -125,7 +125,7 @@ def test_a_get_request_operates_nothing(admin, sagas, operation):
     assert not acts(saga)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_a_button_takes_the_csrf_token(root, sagas, operation):
     saga = sagas.allowing(operation)
     client = Client(enforce_csrf_checks=True)
@@ -140,7 +140,7 @@ def test_a_button_takes_the_csrf_token(root, sagas, operation):
     assert acts(saga)
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_what_was_asked_is_told_and_kept_with_its_reason(admin, sagas, operation):
     saga = sagas.allowing(operation)
 
@@ -148,7 +148,7 @@ def test_what_was_asked_is_told_and_kept_with_its_reason(admin, sagas, operation
 
     assert response["Location"] == reverse("admin:sagas_saga_change", args=[saga.pk])
     page = admin.get(response["Location"])
-    assert told(page) == [f"{OPERATIONS[operation].label} was requested."]
+    assert told(page) == [f"{PLAIN[operation].label} was requested."]
     [entry] = acts(saga)
     assert (entry.actor, entry.actor_kind, entry.reason) == ("root", "user", "the bank is open")
 

@@ -9,7 +9,7 @@ from django.db import connections
 from rest_framework.test import APIClient
 
 from sagas.models import HistoryEntry, Saga
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import PLAIN
 from sagas.operations.performing import perform
 from sagas.testing import run_due
 from tests.doors.test_api_start import assert_problem, pointers
@@ -26,7 +26,7 @@ def told(saga: Saga, kind: str) -> list[HistoryEntry]:
 
 
 def codename(operation: str) -> str:
-    return OPERATIONS[operation].permission.removeprefix("sagas.")
+    return PLAIN[operation].permission.removeprefix("sagas.")
 
 
 def users_and_answers(operation: str):
@@ -35,14 +35,14 @@ def users_and_answers(operation: str):
     yield None, 401
     yield (), 403
     yield ("view_saga",), 403
-    for other in sorted({codename(name) for name in OPERATIONS} - {own}):
+    for other in sorted({codename(name) for name in PLAIN} - {own}):
         yield ("view_saga", other), 403
     yield (own,), 202
     yield "root", 202
 
 
 @pytest.mark.parametrize(
-    ("operation", "who", "answer"), [(name, *row) for name in OPERATIONS for row in users_and_answers(name)]
+    ("operation", "who", "answer"), [(name, *row) for name in PLAIN for row in users_and_answers(name)]
 )
 def test_an_operation_is_for_whoever_may_and_nobody_else(sagas, users, operation, who, answer):
     saga = sagas.allowing(operation)
@@ -60,12 +60,12 @@ def test_an_operation_is_for_whoever_may_and_nobody_else(sagas, users, operation
     assert (saga.status != before) is (answer == 202)
     if answer == 403:
         body = assert_problem(response, 403, "permission_denied")
-        assert OPERATIONS[operation].permission in body["detail"]
+        assert PLAIN[operation].permission in body["detail"]
     elif answer == 401:
         assert_problem(response, 401, "not_authenticated")
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_what_was_asked_is_answered_with_the_saga_and_kept_with_its_reason(api, sagas, operation):
     saga = sagas.allowing(operation)
 
@@ -137,7 +137,7 @@ def test_a_body_is_refused_field_by_field(api, sagas, body, place):
     assert not told(saga, "act")
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_a_get_request_operates_nothing(api, sagas, operation):
     saga = sagas.allowing(operation)
 
@@ -147,7 +147,7 @@ def test_a_get_request_operates_nothing(api, sagas, operation):
     assert not told(saga, "act")
 
 
-@pytest.mark.parametrize("operation", OPERATIONS)
+@pytest.mark.parametrize("operation", PLAIN)
 def test_an_operation_on_no_saga_is_not_found(api, operation):
     for saga_id in (uuid4(), "7"):
         assert_problem(api.post(f"/api/v1/sagas/{saga_id}/{operation}/"), 404, "not_found")

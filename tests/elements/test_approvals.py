@@ -7,13 +7,21 @@ from django.contrib.auth.models import Permission, User
 
 from sagas import CONTINUE, Approval
 from sagas.exceptions import OperationRefused
-from sagas.operations.deciding import approve, reject
+from sagas.operations.performing import perform
 from sagas.testing import advance, run_due, run_saga
 from tests.samples import HOUR, history, step
 
 pytestmark = pytest.mark.django_db
 
 PERMISSION = "sagas.retry_saga"
+
+
+def approve(saga_id, **options):
+    perform(saga_id, "approve", **options)
+
+
+def reject(saga_id, **options):
+    perform(saga_id, "reject", **options)
 
 
 @pytest.fixture
@@ -77,13 +85,14 @@ def test_whoever_started_it_may_where_the_definition_says_so(define, boss):
 def test_a_saga_that_does_not_wait_for_it(define, play, boss):
     saga = run_saga(define(step("book")), {})
     with pytest.raises(OperationRefused, match="waits for no approval"):
-        approve(saga.pk, by=boss)
+        approve(saga.pk, by=None)
 
 
 def test_of_two_decisions_the_first_counts(define, boss):
     saga = run_saga(trip(define), {})
     approve(saga.pk, by=boss)
-    reject(saga.pk, by=boss)
+    with pytest.raises(OperationRefused, match="decided already"):
+        reject(saga.pk, by=boss)
     run_due()
     saga.refresh_from_db()
     assert saga.status == "completed"

@@ -33,7 +33,7 @@ STEP: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "complete": ("running waiting unknown", "completed", (), {"now": NOW}),
     "answer": ("running", "pending", (True,), {}),
     "skip": ("pending running waiting failed unknown compensated", "skipped", (), {"now": NOW}),
-    "fail": ("pending running waiting", "failed", (), {"now": NOW}),
+    "fail": ("pending running waiting unknown", "failed", (), {"now": NOW}),
     # Of a pending step too: one that a person wanted tried again, when its key had expired meanwhile.
     "doubt": ("pending running waiting", "unknown", (), {"now": NOW}),
     "undo": ("completed unknown compensating", "compensating", (), {"now": NOW}),

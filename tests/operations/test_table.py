@@ -14,32 +14,37 @@ pytestmark = pytest.mark.django_db
 
 STATE = "invalid_state"
 PIVOT = "past_pivot"
+DECIDES = "pivot"
+REFUSED = (STATE, PIVOT, DECIDES)
+ASKED = "asked"
+WAITS, RUNS, BACK, STOPS = "pending", "running", "compensating", "suspended"
+DONE, UNDONE, GONE = "completed", "compensated", "abandoned"
 
-OPERATIONS = ("retry", "resume", "suspend", "compensate")
+OPERATIONS = ("retry", "resume", "suspend", "compensate", "skip", "restart", "abandon")
 
-# A status: it is done, and the saga stands so. "asked": it is left for the worker. Else the refusal's code.
+# A status: it is done, and the saga stands so. ASKED: it is left for the worker. Else the refusal's code.
 TABLE = {
-    #                              retry           resume          suspend      compensate
-    "pending":                    (STATE,          STATE,          "suspended", "compensating"),
-    "stuck":                      (STATE,          "pending",      "suspended", "compensating"),
-    "in_hand":                    (STATE,          STATE,          "asked",     "asked"),
-    "left_by_its_worker":         (STATE,          "running",      "asked",     "asked"),
-    "between_attempts":           ("running",      STATE,          "suspended", "compensating"),
-    "past_its_pivot":             ("running",      STATE,          "suspended", PIVOT),
-    "perhaps_past_its_pivot":     ("running",      STATE,          "suspended", PIVOT),
-    "on_the_way_back":            ("compensating", STATE,          "suspended", STATE),
-    "in_hand_on_the_way_back":    (STATE,          STATE,          "asked",     STATE),
-    "suspended":                  (STATE,          "running",      STATE,       "compensating"),
-    "suspended_between_attempts": (STATE,          "running",      STATE,       "compensating"),
-    "suspended_on_the_way_back":  (STATE,          "compensating", STATE,       STATE),
-    "exhausted":                  ("running",      STATE,          STATE,       "compensating"),
-    "exhausted_in_doubt":         ("running",      STATE,          STATE,       "compensating"),
-    "failed_past_its_pivot":      ("running",      STATE,          STATE,       PIVOT),
-    "failed_at_its_pivot":        ("running",      STATE,          STATE,       PIVOT),
-    "failed_on_the_way_back":     ("compensating", STATE,          STATE,       STATE),
-    "completed":                  (STATE,          STATE,          STATE,       STATE),
-    "compensated":                (STATE,          STATE,          STATE,       STATE),
-    "abandoned":                  (STATE,          STATE,          STATE,       STATE),
+    #                              retry     resume    suspend   compensate skip    restart   abandon
+    "pending":                    (STATE,    STATE,    STOPS,    BACK,     STATE,    STATE,    GONE),
+    "stuck":                      (STATE,    WAITS,    STOPS,    BACK,     STATE,    STATE,    GONE),
+    "in_hand":                    (STATE,    STATE,    ASKED,    ASKED,    STATE,    STATE,    GONE),
+    "left_by_its_worker":         (STATE,    RUNS,     ASKED,    ASKED,    STATE,    STATE,    GONE),
+    "between_attempts":           (RUNS,     STATE,    STOPS,    BACK,     RUNS,     STATE,    GONE),
+    "past_its_pivot":             (RUNS,     STATE,    STOPS,    PIVOT,    RUNS,     STATE,    GONE),
+    "perhaps_past_its_pivot":     (RUNS,     STATE,    STOPS,    PIVOT,    DECIDES,  STATE,    GONE),
+    "on_the_way_back":            (BACK,     STATE,    STOPS,    STATE,    STATE,    STATE,    GONE),
+    "in_hand_on_the_way_back":    (STATE,    STATE,    ASKED,    STATE,    STATE,    STATE,    GONE),
+    "suspended":                  (STATE,    RUNS,     STATE,    BACK,     STATE,    STATE,    GONE),
+    "suspended_between_attempts": (STATE,    RUNS,     STATE,    BACK,     RUNS,     STATE,    GONE),
+    "suspended_on_the_way_back":  (STATE,    BACK,     STATE,    STATE,    STATE,    STATE,    GONE),
+    "exhausted":                  (RUNS,     STATE,    STATE,    BACK,     RUNS,     STATE,    GONE),
+    "exhausted_in_doubt":         (RUNS,     STATE,    STATE,    BACK,     RUNS,     STATE,    GONE),
+    "failed_past_its_pivot":      (RUNS,     STATE,    STATE,    PIVOT,    RUNS,     STATE,    GONE),
+    "failed_at_its_pivot":        (RUNS,     STATE,    STATE,    PIVOT,    DECIDES,  STATE,    GONE),
+    "failed_on_the_way_back":     (BACK,     STATE,    STATE,    STATE,    STATE,    STATE,    GONE),
+    "completed":                  (STATE,    STATE,    STATE,    STATE,    STATE,    DONE,     STATE),
+    "compensated":                (STATE,    STATE,    STATE,    STATE,    STATE,    UNDONE,   STATE),
+    "abandoned":                  (STATE,    STATE,    STATE,    STATE,    STATE,    GONE,     STATE),
 }  # fmt: skip
 
 ROWS = [
@@ -55,7 +60,7 @@ def test_what_is_asked_is_done_left_or_refused(define, play, situation, operatio
     saga.refresh_from_db()
     before, told = saga.revision, len(history(saga))
     possible = availability(saga.pk, by=None)[operation]
-    if wanted in (STATE, PIVOT):
+    if wanted in REFUSED:
         with pytest.raises(OperationRefused) as refusal:
             perform(saga.pk, operation, by=None)
         assert refusal.value.code == wanted
@@ -68,11 +73,11 @@ def test_what_is_asked_is_done_left_or_refused(define, play, situation, operatio
         assert possible is None
         assert (entry.kind, entry.operation) == (HistoryKind.ACT, operation)
         saga.refresh_from_db()
-        assert saga.status == (status if wanted == "asked" else wanted)
-        assert SagaFact.objects.filter(saga=saga, applied_at=None).exists() is (wanted == "asked")
+        assert saga.status == (status if wanted == ASKED else wanted)
+        assert SagaFact.objects.filter(saga=saga, applied_at=None).exists() is (wanted == ASKED)
     saga.refresh_from_db()
     assert len(history(saga)) == told + 1
-    assert saga.revision == before + (wanted not in (STATE, PIVOT))
+    assert saga.revision == before + (wanted not in REFUSED)
 
 
 def test_the_table_tells_of_every_situation():

@@ -1,0 +1,223 @@
+"""Operations on the course of a whole saga: suspend, resume, compensate, abandon, edit, restart."""
+
+from __future__ import annotations
+
+from datetime import timedelta
+from typing import Any
+
+from django.db import IntegrityError, transaction
+
+from sagas.definitions import registry
+from sagas.engine.admission import lock_names, uses_of
+from sagas.engine.births import business_key, new_saga, store
+from sagas.engine.facts import FactKind
+from sagas.engine.family import tell_parent
+from sagas.engine.inputs import validated
+from sagas.engine.locked import Locked
+from sagas.engine.planner import has_passed_pivot
+from sagas.engine.steering import turn_back
+from sagas.exceptions import InputRefused, NotStorable
+from sagas.models import Saga, SemanticLock
+from sagas.operations.operation import Refusal, Refused, Request
+from sagas.operations.steps import code_refusal
+from sagas.states import LIVE, Direction, SagaStatus
+
+STUCK_AFTER = timedelta(seconds=10)
+"""Overdue by more than this is stuck: something should have moved it by now."""
+
+
+def resume_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why it need not be resumed."""
+    saga = locked.saga
+    if saga.status == SagaStatus.SUSPENDED or is_stuck(locked):
+        return None
+    if saga.status == SagaStatus.FAILED:
+        return Refusal(
+            "invalid_state", "it is failed, not suspended. Retry it, or turn it back with compensate."
+        )
+    return Refusal("invalid_state", f"it is {saga.status}, neither suspended nor stuck.")
+
+
+def resume(locked: Locked, request: Request) -> None:
+    """Let it go on the way it went."""
+    if locked.saga.status == SagaStatus.SUSPENDED:
+        locked.move(locked.saga.resume, act=request.act)
+        locked.saga.due_at = locked.now
+    else:
+        locked.record(**request.act)  # It is due already: the wake-up that follows is what it lacked.
+
+
+def is_stuck(locked: Locked) -> bool:
+    """Say whether the saga is due and nobody moves it."""
+    saga = locked.saga
+    return saga.is_live and saga.due_at is not None and saga.due_at < locked.now - STUCK_AFTER
+
+
+def suspend_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why there is nothing to stop."""
+    if locked.saga.status in (SagaStatus.PENDING, SagaStatus.RUNNING, SagaStatus.COMPENSATING):
+        return None
+    return Refusal("invalid_state", f"it is {locked.saga.status}, so nothing of it runs.")
+
+
+def suspend(locked: Locked, request: Request) -> None:
+    """Stop it at the next step border."""
+    if locked.saga.held_by is None:
+        locked.move(locked.saga.suspend, act=request.act)
+    else:
+        _leave_fact(locked, FactKind.SUSPEND, request)
+
+
+def compensate_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why it cannot be turned back."""
+    saga = locked.saga
+    if saga.status == SagaStatus.COMPLETED and _may_be_undone(saga):
+        return code_refusal(locked)
+    if not saga.is_live:
+        return Refusal("invalid_state", f"it has ended as {saga.status}.")
+    if saga.direction == Direction.BACK:
+        advice = (
+            "Retry the compensation that failed." if saga.status == SagaStatus.FAILED else "Let it go on."
+        )
+        return Refusal("invalid_state", f"it goes back already. {advice}")
+    if refusal := code_refusal(locked):
+        return refusal
+    if has_passed_pivot(locked.outline, locked.steps):
+        return Refusal(
+            "past_pivot",
+            "it has passed its pivot, or may have, and can only go forward. Retry it until it completes, "
+            "then start the saga that reverses it.",
+        )
+    return None
+
+
+def compensate(locked: Locked, request: Request) -> None:
+    """Turn it back at the next step border, or undo it although it has completed."""
+    if locked.saga.held_by is not None:
+        _leave_fact(locked, FactKind.TURN_BACK, request)
+        return
+    if locked.saga.status == SagaStatus.COMPLETED:
+        _take_locks_again(locked)
+    turn_back(locked, act=request.act)
+    locked.saga.due_at = locked.now
+
+
+def abandon_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why there is nothing to abandon."""
+    if locked.saga.is_live:
+        return None
+    return Refusal("invalid_state", f"it has ended as {locked.saga.status}.")
+
+
+def abandon(locked: Locked, request: Request) -> None:
+    """End it as it is: what was done stays done, and the rest is never begun."""
+    locked.move(locked.saga.abandon, act=request.act, now=locked.now)
+    tell_parent(locked)
+
+
+def edit_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why its input cannot be changed, or not so."""
+    saga = locked.saga
+    if not saga.is_live:
+        return Refusal("invalid_state", f"it has ended as {saga.status}. Restart it with another input.")
+    if saga.held_by is not None:
+        return Refusal("invalid_state", "a worker has it, and works with the input it has. Suspend it first.")
+    if refusal := code_refusal(locked):
+        return refusal
+    if "input" not in request.arguments:
+        return None
+    changed = _changed_input(locked, request)
+    if isinstance(changed, Refusal):
+        return changed
+    definition = locked.definition
+    if business_key(definition, changed) not in (None, saga.key):
+        return Refusal("invalid_argument", "its business key is made of what would change. Start a new saga.")
+    if lock_names(definition, changed) != lock_names(definition, saga.input):
+        return Refusal("invalid_argument", "its locks are made of what would change. Start a new saga.")
+    return None
+
+
+def edit(locked: Locked, request: Request) -> None:
+    """Replace parts of the input; what was done with the old one stays so."""
+    saga = locked.saga
+    changed = _changed_input(locked, request)
+    assert not isinstance(changed, Refusal)
+    fields = sorted(name for name in changed if changed[name] != saga.input.get(name))
+    before = {name: saga.input.get(name) for name in fields}
+    saga.input = changed
+    Saga.objects.filter(pk=saga.pk).update(input=changed)
+    locked.record(**request.act, data={"before": before, "after": {name: changed[name] for name in fields}})
+
+
+def restart_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why no new saga can take its place."""
+    saga = locked.saga
+    if saga.is_live:
+        return Refusal("invalid_state", f"it is {saga.status}. Retry it, or turn it back first.")
+    if saga.definition not in registry:
+        return code_refusal(locked)
+    if saga.parent_id is not None:
+        return Refusal("invalid_state", "it is a step of another saga. Restart that one.")
+    changed = _changed_input(locked, request)
+    if isinstance(changed, Refusal):
+        return changed
+    key = business_key(locked.definition, changed) or saga.key
+    if key and Saga.objects.filter(definition=saga.definition, key=key, status__in=LIVE).exists():
+        return Refusal("duplicate_key", f"a live saga holds the key {key!r}. Wait until it has ended.")
+    return None
+
+
+def restart(locked: Locked, request: Request) -> None:
+    """Start a new saga with its input, or parts of it replaced, linked to this one."""
+    saga, definition = locked.saga, locked.definition
+    changed = _changed_input(locked, request)
+    assert not isinstance(changed, Refusal)
+    new = new_saga(
+        definition,
+        input=changed,
+        key=business_key(definition, changed) or saga.key,
+        started_by=request.actor.name,
+        correlation_id=saga.correlation_id,
+    )
+    new.restarted_from_id = saga.pk
+    if not store([new], definition):
+        raise Refused(Refusal("duplicate_key", f"a live saga holds the key {new.key!r} by now."))
+    locked.record(**request.act, data={"saga": str(new.pk)})
+
+
+def _changed_input(locked: Locked, request: Request) -> dict[str, Any] | Refusal:
+    changes = request.arguments.get("input") or {}
+    if not isinstance(changes, dict):
+        return Refusal("invalid_argument", "the parts of the input to replace are a JSON object.")
+    try:
+        return validated(locked.definition, {**locked.saga.input, **changes})
+    except (InputRefused, NotStorable) as error:
+        return Refusal("invalid_argument", f"the input would be wrong. {error}")
+
+
+def _may_be_undone(saga: Saga) -> bool:
+    return saga.definition in registry and registry.named(saga.definition).undo_after_completion
+
+
+def _take_locks_again(locked: Locked) -> None:
+    """Have a completed saga hold again, while it is undone, what it held while it was done."""
+    definition, saga = locked.definition, locked.saga
+    if uses_of(definition).locks:
+        names = lock_names(definition, saga.input)
+        try:
+            with transaction.atomic(using=Saga.objects.db):
+                SemanticLock.objects.bulk_create(SemanticLock(name=n, saga_id=saga.pk) for n in names)
+        except IntegrityError:
+            raise Refused(
+                Refusal("lock_held", "another saga holds its locks. Wait until it has ended.")
+            ) from None
+    if saga.key and Saga.objects.filter(definition=saga.definition, key=saga.key, status__in=LIVE).exists():
+        raise Refused(
+            Refusal("duplicate_key", f"a live saga holds its key {saga.key!r}. Wait until it has ended.")
+        )
+
+
+def _leave_fact(locked: Locked, kind: FactKind, request: Request) -> None:
+    """Leave the wish for whoever holds the saga. Wishing twice is wishing once."""
+    locked.record(**request.act)
+    locked.tell(locked.saga.pk, kind, f"revision {locked.saga.revision}", by=request.actor.name)

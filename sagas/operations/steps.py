@@ -1,0 +1,259 @@
+"""Operations on single steps of a halted or waiting saga: retry, resolve, skip, approve, reject."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from sagas.canonical import gate
+from sagas.definitions import Approval, registry
+from sagas.engine.facts import FactKind
+from sagas.engine.locked import Locked
+from sagas.engine.steering import drifted
+from sagas.engine.verdicts import key_expired
+from sagas.exceptions import NotStorable
+from sagas.models import SagaStep
+from sagas.operations.operation import Refusal, Refused, Request
+from sagas.states import AT_REST, AT_WORK, Direction, SagaStatus, StepStatus, WaitsFor
+
+DONE, NOT_DONE = "done", "not_done"
+OUTCOMES = (DONE, NOT_DONE)
+
+
+def code_refusal(locked: Locked) -> Refusal | None:
+    """Refuse what needs the definition where the code does not have it, or not all of the saga's steps."""
+    name = locked.saga.definition
+    if name not in registry:
+        return Refusal(
+            "unknown_definition", f"no installed app has the definition {name}. Deploy code that has it."
+        )
+    if drifted(locked):
+        return Refusal(
+            "definition_drift", f"it has steps that {name} no longer has. Deploy code that has them."
+        )
+    return None
+
+
+def retry_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why nothing of it can be tried again."""
+    saga = locked.saga
+    if saga.status == SagaStatus.FAILED or _waits_for_retry(locked):
+        return code_refusal(locked) or next(
+            (refusal for step in _to_retry(locked) if (refusal := _key_refusal(locked, step))), None
+        )
+    if saga.status == SagaStatus.SUSPENDED:
+        return Refusal("invalid_state", "it is suspended. Resume it: then its steps go on.")
+    if saga.is_live:
+        return Refusal(
+            "invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt."
+        )
+    return Refusal("invalid_state", f"it has ended as {saga.status}. Start a new saga instead.")
+
+
+def retry(locked: Locked, request: Request) -> None:
+    """Grant what failed another round of attempts, and what waits its next one now."""
+    for step in _to_retry(locked):
+        changed = locked.step(step.name)
+        if step.status in (StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.COMPENSATION_FAILED):
+            changed.again(now=locked.now)
+        else:
+            changed.due_at = locked.now
+    go_on(locked, request)
+
+
+def resolve_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why nobody has to tell what came of a step."""
+    if locked.saga.status not in AT_REST:
+        return Refusal(
+            "invalid_state", f"it is {locked.saga.status}. Only a saga that stands still is resolved."
+        )
+    if refusal := code_refusal(locked):
+        return refusal
+    found = _named(locked, request, {StepStatus.UNKNOWN})
+    if isinstance(found, Refusal):
+        return found
+    outcome = request.arguments.get("outcome")
+    if outcome is not None and outcome not in OUTCOMES:
+        return Refusal("invalid_argument", f"its outcome can be {DONE} or {NOT_DONE}, and not {outcome!r}.")
+    result = request.arguments.get("result")
+    if result is not None and not isinstance(result, dict):
+        return Refusal("invalid_argument", "the result of a step is a JSON object.")
+    try:
+        gate(result, f"The result of {found.name}")
+    except NotStorable as error:
+        return Refusal("invalid_argument", str(error))
+    return None
+
+
+def resolve(locked: Locked, request: Request) -> None:
+    """Write down what a person found out about a step of unknown outcome, and go on from there."""
+    step = locked.step(_one(locked, request, {StepStatus.UNKNOWN}).name)
+    if request.arguments["outcome"] == DONE:
+        step.complete(now=locked.now)
+        step.result = dict(request.arguments.get("result") or {})
+    else:
+        step.fail(now=locked.now)
+    go_on(locked, request, step=step.name, data={"outcome": request.arguments["outcome"]})
+
+
+def skip_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why no step can be passed by."""
+    saga = locked.saga
+    if saga.status not in AT_REST and not (saga.status in AT_WORK and saga.held_by is None):
+        return Refusal("invalid_state", f"it is {saga.status}, and a worker has it. Suspend it first.")
+    if saga.direction == Direction.BACK:
+        return Refusal("invalid_state", "it goes back, and no step is begun any more.")
+    if refusal := code_refusal(locked):
+        return refusal
+    found = _named(locked, request, _SKIPPABLE)
+    if isinstance(found, Refusal):
+        return found
+    if locked.outline.steps[found.name].pivot:
+        return Refusal(
+            "pivot", f"step {found.name} decides whether the saga can turn back. Resolve or retry it instead."
+        )
+    if found.waits_for == WaitsFor.CHILD:
+        return Refusal("invalid_state", f"step {found.name} has child sagas. Compensate or abandon those.")
+    return None
+
+
+def skip(locked: Locked, request: Request) -> None:
+    """Pass a step by: it is neither done nor undone."""
+    step = locked.step(_one(locked, request, _SKIPPABLE).name)
+    in_doubt = step.in_doubt
+    step.skip(now=locked.now)
+    go_on(locked, request, step=step.name, data={"in_doubt": in_doubt})
+
+
+def decision_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why there is nothing to decide, or why somebody else has to."""
+    saga = locked.saga
+    waiting = _waiting_for_approval(locked, request.arguments.get("step"))
+    if saga.definition not in registry or len(waiting) != 1 or saga.status not in AT_WORK:
+        return Refusal("invalid_state", f"it is {saga.status} and waits for no approval.")
+    element = locked.outline.steps[waiting[0].name]
+    name = request.actor.name
+    if isinstance(element, Approval) and element.not_by_initiator and name and name == saga.started_by:
+        return Refusal("own_saga", f"{name} started it, and somebody else has to decide.")
+    if any(fact.kind == FactKind.APPROVAL and fact.source == waiting[0].name for fact in locked.facts):
+        return Refusal("invalid_state", "it has been decided already.")
+    return None
+
+
+def approve(locked: Locked, request: Request) -> None:
+    """Let the saga go on."""
+    _decide(locked, request, approved=True)
+
+
+def reject(locked: Locked, request: Request) -> None:
+    """Have the saga turn back."""
+    _decide(locked, request, approved=False)
+
+
+def approval_permission(locked: Locked) -> str:
+    """Return the permission that the approval the saga waits for asks for."""
+    for step in _waiting_for_approval(locked, None):
+        element = locked.outline.steps.get(step.name)
+        if isinstance(element, Approval):
+            return element.permission
+    return "sagas.compensate_saga"
+
+
+def go_on(locked: Locked, request: Request, **record: Any) -> None:
+    """Have a worker look at the saga, after somebody's act on it."""
+    if locked.saga.status in AT_REST:
+        locked.move(locked.saga.resume, act={**request.act, **record})
+    else:
+        locked.record(**request.act, **record)
+    locked.saga.due_at = locked.now
+
+
+_SKIPPABLE = {StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.WAITING}
+
+
+def _decide(locked: Locked, request: Request, *, approved: bool) -> None:
+    [step] = _waiting_for_approval(locked, request.arguments.get("step"))
+    locked.record(**request.act, step=step.name)
+    locked.tell(
+        locked.saga.pk,
+        FactKind.APPROVAL,
+        step.name,
+        by=request.actor.name,
+        step=step.name,
+        approved=approved,
+        reason=request.reason,
+    )
+
+
+def _waiting_for_approval(locked: Locked, name: str | None) -> list[SagaStep]:
+    return [
+        step
+        for step in locked.steps.values()
+        if step.status == StepStatus.WAITING
+        and step.waits_for == WaitsFor.APPROVAL
+        and (name is None or step.name == name)
+    ]
+
+
+def _named(locked: Locked, request: Request, statuses: set[StepStatus]) -> SagaStep | Refusal:
+    """Return the step that is meant: the one named, or the only one there is."""
+    wanted = request.arguments.get("step")
+    found = [step for step in locked.steps.values() if step.status in statuses]
+    told = ", ".join(sorted(status.value for status in statuses))
+    if not found:
+        return Refusal("invalid_state", f"no step of it is {told}.")
+    if wanted is not None:
+        found = [step for step in found if step.name == wanted]
+        if not found:
+            return Refusal("invalid_argument", f"it has no step {wanted!r} that is {told}.")
+    if len(found) > 1:
+        return Refusal(
+            "invalid_argument", f"name one of its steps: {', '.join(step.name for step in found)}."
+        )
+    return found[0]
+
+
+def _one(locked: Locked, request: Request, statuses: set[StepStatus]) -> SagaStep:
+    found = _named(locked, request, statuses)
+    if isinstance(found, Refusal):
+        raise Refused(found)
+    return found
+
+
+def _waits_for_retry(locked: Locked) -> bool:
+    return locked.saga.status in AT_WORK and locked.saga.held_by is None and bool(_to_retry(locked))
+
+
+def _to_retry(locked: Locked) -> list[SagaStep]:
+    """Return the steps that failed in the saga's direction, or wait for their next attempt in it."""
+    if locked.direction is Direction.FORWARD:
+        wanted = {StepStatus.FAILED, StepStatus.UNKNOWN}
+        return [
+            step
+            for step in locked.steps.values()
+            if step.status in wanted
+            or (step.status == StepStatus.WAITING and step.waits_for == WaitsFor.RETRY)
+            or _failed_undo(step)
+        ]
+    return [step for step in locked.steps.values() if _failed_undo(step)]
+
+
+def _failed_undo(step: SagaStep) -> bool:
+    return step.status == StepStatus.COMPENSATION_FAILED or (
+        step.status == StepStatus.COMPENSATING and step.due_at is not None
+    )
+
+
+def _key_refusal(locked: Locked, step: SagaStep) -> Refusal | None:
+    """Refuse to send a key again that its participant may have forgotten: it would be a new request."""
+    declared = registry.named(locked.saga.definition).outline().steps.get(step.name)
+    sent = step.first_sent_at(locked.direction)
+    if declared is None or sent is None or declared.probe is not None:
+        return None
+    if not key_expired(declared, locked.direction, in_doubt=step.in_doubt, since_sent=locked.now - sent):
+        return None
+    assert declared.participant is not None
+    return Refusal(
+        "key_expired",
+        f"step {step.name} may have taken effect, and {declared.participant.name} may no longer know its "
+        "idempotency key, so that sending it again could double the effect. Find out what happened first.",
+    )
