@@ -30,6 +30,8 @@ log = logging.getLogger("sagas.engine")
 SILENCE = timedelta(seconds=10)
 PULSE = timedelta(seconds=1)
 LONGEST_PAUSE = timedelta(seconds=5)
+ALIVE_FOR = timedelta(seconds=15)
+"""A worker that has not beaten for so long is taken for dead."""
 
 
 def renew(worker: UUID, held: Collection[Held], *, lease: timedelta) -> None:

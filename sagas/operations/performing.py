@@ -43,7 +43,9 @@ def perform(
     request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
     with transaction.atomic(using=Saga.objects.db):
         locked = lock_one(saga_id)
-        refusal = _refusal(wanted, locked, request, expected_revision) or _carry_out(wanted, locked, request)
+        refusal = refusal_of(wanted, locked, request, expected_revision) or _carry_out(
+            wanted, locked, request
+        )
         if refusal is None:
             return locked.saga.history.filter(kind=HistoryKind.ACT).latest("id")
         entry = HistoryEntry.objects.create(
@@ -84,9 +86,10 @@ def cancel_saga(saga_id: UUID, *, by: By = None, reason: str = "") -> HistoryEnt
     return perform(saga_id, "compensate", by=by, reason=reason)
 
 
-def _refusal(
-    operation: Operation, locked: Locked, request: Request, expected_revision: int | None
+def refusal_of(
+    operation: Operation, locked: Locked, request: Request, expected_revision: int | None = None
 ) -> Refusal | None:
+    """Say why this request is refused; None if it is not."""
     permission = operation.permission_for(locked)
     if not request.actor.may(permission, locked.saga):
         return Refusal("permission_denied", f"{request.actor.name} lacks the permission {permission}.")

@@ -5,20 +5,17 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from datetime import timedelta
 
 from django_q.conf import Conf
 
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
+from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.runner import Runner
 from sagas.models import Worker
 from sagas.wake import queue_name
 
 log = logging.getLogger("sagas.queue")
-
-DEAD_AFTER = timedelta(seconds=15)
-"""A worker that has not beaten for so long does not count as running."""
 
 
 def run_due() -> None:
@@ -38,7 +35,7 @@ def runners_allowed() -> int:
 def _runners_at_work() -> int:
     """Count this cluster's runners; a worker killed a moment ago left its row, and does not count."""
     ours = Worker.objects.filter(host=socket.gethostname(), group=os.getpgrp(), queue=queue_name())
-    ours.filter(beat_at__lt=DatabaseTime() - DEAD_AFTER).delete()
+    ours.filter(beat_at__lt=DatabaseTime() - ALIVE_FOR).delete()
     return sum(_is_alive(pid) for pid in ours.values_list("pid", flat=True))
 
 

@@ -1,0 +1,78 @@
+"""What an operation would do, said before it is done."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+from uuid import UUID
+
+from django.db import transaction
+from django.utils.translation import gettext as _
+
+from sagas.canonical import clean_text
+from sagas.clock import DatabaseTime
+from sagas.engine.forecast import Planned, Unundoable, forecast, left_behind
+from sagas.engine.heartbeat import ALIVE_FOR
+from sagas.engine.locked import Locked, look_at
+from sagas.models import Saga, Worker
+from sagas.operations.actors import Actor, By
+from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.operation import Refusal, Refused, Request
+from sagas.operations.performing import refusal_of
+from sagas.states import Direction
+
+
+@dataclass(frozen=True)
+class Preview:
+    """What would come of an operation, as the saga stood at `revision`."""
+
+    operation: str
+    revision: int
+    refusal: Refusal | None
+    """Why it would be refused; then nothing else is said."""
+    status: str = ""
+    """Where the saga would stand at once."""
+    calls: tuple[Planned, ...] = ()
+    """What would then be called, in order, if every call is done."""
+    cannot_undo: tuple[Unundoable, ...] = ()
+    """What the way back would leave as it is."""
+    warnings: tuple[str, ...] = ()
+
+
+def preview(saga_id: UUID, operation: str, *, by: By, reason: str = "", **arguments: Any) -> Preview:
+    """Say what `perform` would do, and change nothing. Raises `Saga.DoesNotExist`."""
+    wanted = OPERATIONS[operation]
+    request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
+    with transaction.atomic(using=Saga.objects.db):
+        locked = look_at(saga_id)
+        revision = locked.saga.revision
+        refusal = refusal_of(wanted, locked, request)
+        warnings = tuple(_warnings(locked)) if refusal is None else ()
+        try:
+            if refusal is None:
+                wanted.perform(locked, request)
+        except Refused as refused:
+            refusal = refused.refusal
+        finally:
+            transaction.set_rollback(True, using=Saga.objects.db)
+    if refusal is not None:
+        return Preview(operation, revision, refusal)
+    status = locked.saga.status
+    left = tuple(left_behind(locked)) if locked.direction is Direction.BACK else ()
+    return Preview(operation, revision, None, status, tuple(forecast(locked)), left, warnings)
+
+
+def _warnings(locked: Locked) -> list[str]:
+    found = [
+        _("It is not known whether step %(step)s took effect.") % {"step": name}
+        for name, step in locked.steps.items()
+        if step.in_doubt
+    ]
+    found += [
+        _("Step %(step)s is at work: it finishes first.") % {"step": name}
+        for name, step in locked.steps.items()
+        if step.in_flight
+    ]
+    if not Worker.objects.filter(beat_at__gt=DatabaseTime() - ALIVE_FOR).exists():
+        found.append(_("No worker is at work. What is asked waits for one."))
+    return found
