@@ -169,13 +169,14 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     """
     saga_names = _names(Saga, *(() if payload else ("input",)))
     found = {}
-    for now, *row in sagas.values_list(DatabaseTime(), *saga_names):
+    for now, *row in bulk.fetch(sagas.values_list(DatabaseTime(), *saga_names)):
         saga = _instance(Saga, saga_names, row)
         found[saga.pk] = Locked(saga, now)
     if not found:
         return []
     step_names = _names(SagaStep, *(() if payload else ("result",)))
-    for row in SagaStep.objects.filter(saga__in=list(found)).order_by("stage", "id").values_list(*step_names):
+    steps = SagaStep.objects.filter(saga__in=list(found)).order_by("stage", "id")
+    for row in bulk.fetch(steps.values_list(*step_names)):
         step = _instance(SagaStep, step_names, row)
         found[step.saga_id].steps[step.name] = step
     for fact in SagaFact.objects.filter(saga__in=list(found), applied_at=None).order_by("id"):

@@ -170,12 +170,13 @@ def test_threads_are_as_many_as_allowed_and_used_again():
 
 
 def test_a_thread_never_keeps_a_process_alive():
+    before = set(threading.enumerate())
     threads = Threads(1)
     running = threading.Event()
     released = threading.Event()
     threads.submit(running.set)
     threads.submit(partial(wait_for, released))
     assert running.wait(5)
-    assert [each.daemon for each in threading.enumerate() if each.name.startswith("saga-step-")] == [True]
+    assert [each.daemon for each in threading.enumerate() if each not in before] == [True]
     threads.close()
     released.set()
