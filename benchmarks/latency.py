@@ -15,6 +15,7 @@ from uuid import UUID
 from django.db import connections
 
 from benchmarks.cluster import TookTooLong, cluster, wait_until
+from benchmarks.databases import analyse
 from benchmarks.ours import has_nothing_to_do, run
 from sagas import start
 from sagas.models import Saga, Worker
@@ -35,6 +36,7 @@ def warm(*, sagas: int, warm_up: int) -> dict[str, float]:
     draw = random.Random(1)
     with cluster():
         run(DEFINITION, warm_up)
+        analyse()
         timing = Timing()
         timing.start()
         due = monotonic()
@@ -53,6 +55,7 @@ def idle(*, sagas: int, warm_up: int) -> dict[str, float]:
     draw = random.Random(1)
     with cluster():
         run(DEFINITION, warm_up)
+        analyse()
         return _percentiles([_alone(draw) for _ in range(sagas)])
 
 

@@ -11,6 +11,7 @@ from django.utils import timezone
 from django_q.tasks import async_task
 
 from benchmarks.cluster import cluster, wait_until
+from benchmarks.databases import analyse
 from benchmarks.models import Chain
 from benchmarks.ours import CHUNK, WITHIN
 from benchmarks.sagas import STEPS
@@ -23,6 +24,7 @@ def throughput(*, sagas: int, warm_up: int) -> dict[str, float]:
     """Measure chains per second, from before the first start until the last has ended."""
     with cluster():
         run(warm_up)
+        analyse()
         return {"sagas_per_s": sagas / run(sagas)}
 
 

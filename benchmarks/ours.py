@@ -8,6 +8,7 @@ from datetime import UTC, datetime
 from django.db.models import Max
 
 from benchmarks.cluster import cluster, wait_until
+from benchmarks.databases import analyse
 from benchmarks.memory import WorkersMemory
 from sagas import start_many
 from sagas.models import Saga
@@ -20,6 +21,7 @@ def throughput(definition: str, *, sagas: int, warm_up: int) -> dict[str, float]
     """Measure sagas per second, from before the first start until the last has ended."""
     with cluster():
         run(definition, warm_up)
+        analyse()
         return {"sagas_per_s": sagas / run(definition, sagas)}
 
 
@@ -27,6 +29,7 @@ def waiting(definition: str, *, sagas: int, warm_up: int) -> dict[str, float]:
     """Measure in how many seconds sagas are done that do nothing but wait, and the memory it takes."""
     with cluster(), WorkersMemory() as memory:
         run(definition, warm_up)
+        analyse()
         seconds = run(definition, sagas)
     return {"seconds": seconds, "worker_rss_mb": memory.peak_mb}
 

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psycopg
 
+from benchmarks.databases import analyse
+
 HERE = Path(__file__).parent
 CLIENTS = 16
 THREADS = 2
@@ -27,8 +29,9 @@ def main() -> None:
     address = os.environ["DATABASE_URL"]
     with psycopg.connect(address) as connection:
         connection.execute((HERE / "schema.sql").read_bytes())
-    for sagas in (given.warm_up, given.sagas):
-        per_second = pgbench(given.pgbench, given.script, address, sagas=sagas)
+    pgbench(given.pgbench, given.script, address, sagas=given.warm_up)
+    analyse()
+    per_second = pgbench(given.pgbench, given.script, address, sagas=given.sagas)
     sys.stdout.write(json.dumps({"sagas_per_s": per_second}) + "\n")
 
 

@@ -15,9 +15,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from sagas.engine.attempts import Attempt, Settled
-from sagas.engine.bell import announce
 from sagas.engine.calls import call_here
-from sagas.engine.errands import run
 from sagas.engine.settlement import Settlement, Settling, is_written
 from sagas.engine.slots import Reservation
 from sagas.engine.transactions import durably
@@ -43,9 +41,11 @@ def perform(group: Sequence[Attempt], settling: Settling) -> tuple[Settlement, f
         with suppress(DatabaseError, InterfaceError):
             connections[Saga.objects.db].close_if_unusable_or_obsolete()
             if settlements and _was_committed(settlements[0]):
-                return _told(settlements[0]), ended - began  # Only the answer to its COMMIT was lost.
+                settlements[0].conclude()  # Only the answer to its COMMIT was lost.
+                return settlements[0], ended - began
         raise
-    return _told(settlements[0]), ended - began
+    settlements[0].conclude()
+    return settlements[0], ended - began
 
 
 def _was_committed(settlement: Settlement) -> bool:
@@ -58,9 +58,3 @@ def _check_constraints_at_once() -> None:
     if connection.vendor == "postgresql":
         with connection.cursor() as cursor:
             cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")
-
-
-def _told(settlement: Settlement) -> Settlement:
-    announce(settlement.news)
-    run(settlement.errands)
-    return settlement

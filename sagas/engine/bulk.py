@@ -17,6 +17,8 @@ from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
+from django.db.models.lookups import In
+from django.db.models.sql.compiler import SQLCompiler
 
 
 @dataclass(frozen=True)
@@ -94,7 +96,19 @@ def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         return []
     with _binary_cursor(connection) as cursor:
         cursor.execute(sql, parameters)
-        return cursor.fetchall()
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+class Among(In):
+    """``in``, with the values as one array on PostgreSQL: one text of the statement whatever their number."""
+
+    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
+        """Return the condition. Raise `EmptyResultSet` if there are no values."""
+        left, parameters = self.process_lhs(compiler, connection)
+        if not self.rhs:
+            raise EmptyResultSet
+        return f"{left} = ANY(%s)", [*parameters, list(self.rhs)]
 
 
 def _binary_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:

@@ -14,7 +14,7 @@ from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import Model, QuerySet
+from django.db.models import F, Model, QuerySet
 from django.db.models.base import ModelState
 
 from sagas.clock import DatabaseTime
@@ -167,19 +167,24 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     statements of their own, begun after the locks were granted: a join would pair the new saga with its old
     steps. Without `payload`, input and results stay in the database.
     """
+    alias = sagas.db
     saga_names = _names(Saga, *(() if payload else ("input",)))
     found = {}
     for now, *row in bulk.fetch(sagas.values_list(DatabaseTime(), *saga_names)):
-        saga = _instance(Saga, saga_names, row)
+        saga = _instance(Saga, saga_names, row, alias)
         found[saga.pk] = Locked(saga, now)
     if not found:
         return []
+    of_them = bulk.Among(F("saga"), list(found))
     step_names = _names(SagaStep, *(() if payload else ("result",)))
-    steps = SagaStep.objects.filter(saga__in=list(found)).order_by("stage", "id")
-    for row in bulk.fetch(steps.values_list(*step_names)):
-        step = _instance(SagaStep, step_names, row)
+    steps = SagaStep.objects.filter(of_them).order_by("stage", "id")
+    for values in bulk.fetch(steps.values_list(*step_names)):
+        step = _instance(SagaStep, step_names, values, alias)
         found[step.saga_id].steps[step.name] = step
-    for fact in SagaFact.objects.filter(saga__in=list(found), applied_at=None).order_by("id"):
+    fact_names = _names(SagaFact)
+    facts = SagaFact.objects.filter(of_them, applied_at=None).order_by("id")
+    for values in bulk.fetch(facts.values_list(*fact_names)):
+        fact = _instance(SagaFact, fact_names, values, alias)
         found[fact.saga_id].facts.append(fact)
     return list(found.values())
 
@@ -189,7 +194,7 @@ def _names(model: type[Model], *without: str) -> tuple[str, ...]:
     return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in without)
 
 
-def _instance(model: type[M], names: Sequence[str], row: Sequence[Any]) -> M:
+def _instance(model: type[M], names: Sequence[str], row: Sequence[Any], alias: str) -> M:
     """Make an instance of a stored row; what is left out is deferred.
 
     Without `Model.from_db`, whose checks and signals cost as much as the reading, a thousand times a batch.
@@ -197,7 +202,7 @@ def _instance(model: type[M], names: Sequence[str], row: Sequence[Any]) -> M:
     instance = model.__new__(model)
     instance._state = ModelState()
     instance._state.adding = False
-    instance._state.db = model._default_manager.db
+    instance._state.db = alias
     instance.__dict__.update(zip(names, row, strict=True))
     return instance
 

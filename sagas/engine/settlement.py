@@ -15,6 +15,9 @@ from time import monotonic
 from typing import TypeAlias
 from uuid import UUID
 
+from django.db.models import F
+
+from sagas.engine import bulk
 from sagas.engine.admission import Admission
 from sagas.engine.attempts import Attempt, Held, Overtaken, Settled
 from sagas.engine.bell import News, announce, news_of
@@ -49,6 +52,25 @@ class Settlement:
     """What the project is told of it."""
     errands: Errands = field(default_factory=Errands)
     """What it means for other sagas."""
+    extended: list[tuple[Held, float]] = field(default_factory=list)
+    """What the runner holds for longer now, and when that ends, by its monotonic clock."""
+
+    def and_that(self, other: Settlement) -> Settlement:
+        """Return what both came to, as far as it matters after their commits."""
+        return Settlement(
+            self.attempts + other.attempts,
+            self.let_go | other.let_go,
+            news=self.news + other.news,
+            errands=self.errands.and_those_of(other.errands),
+            extended=self.extended + other.extended,
+        )
+
+    def conclude(self) -> None:
+        """Do what follows the commit."""
+        for held, lease_ends in self.extended:
+            held.lease_ends = lease_ends
+        announce(self.news)
+        run(self.errands)
 
 
 @dataclass(frozen=True)
@@ -74,13 +96,7 @@ class Settling:
             sagas = list(group)
             middle = len(sagas) // 2
             first = self.settle({pk: group[pk] for pk in sagas[:middle]})
-            rest = self.settle({pk: group[pk] for pk in sagas[middle:]})
-            return Settlement(
-                first.attempts + rest.attempts,
-                first.let_go | rest.let_go,
-                news=first.news + rest.news,
-                errands=first.errands.and_those_of(rest.errands),
-            )
+            return first.and_that(self.settle({pk: group[pk] for pk in sagas[middle:]}))
 
     def settle_strictly(self, group: Group, reservation: Reservation) -> Settlement:
         """Settle the group in the caller's transaction. Raise `Overtaken` if an outcome does not count."""
@@ -89,7 +105,8 @@ class Settling:
     def _settle(self, group: Group, reservation: Reservation, *, strictly: bool = False) -> Settlement:
         began = monotonic()
         result = Settlement()
-        batch = lock(Saga.objects.select_for_update(no_key=True).filter(pk__in=list(group)).order_by("pk"))
+        among = bulk.Among(F("pk"), list(group))
+        batch = lock(Saga.objects.select_for_update(no_key=True).filter(among).order_by("pk"))
         if strictly:
             self._check_all_count(batch, group)
         holders = [(locked, self._take_in(locked, group[locked.saga.pk])) for locked in batch]
@@ -97,8 +114,10 @@ class Settling:
         border = self._border(reservation)
         border.admission.prepare([locked for locked, _ in ours])
         for locked, held in ours:
+            due_at = locked.saga.due_at
             result.attempts += advance(locked, held, border)
-            held.lease_ends = began + self.lease.total_seconds()
+            if locked.saga.due_at != due_at:
+                result.extended.append((held, began + self.lease.total_seconds()))
             result.written[held.id] = [_written(step) for step in locked.touched.values()]
         for locked in batch:
             if locked.saga.held_by != self.worker:
@@ -175,8 +194,7 @@ def settle(
         group.setdefault(settled.attempt.held.id, []).append(settled)
     holds = Holds.in_force() if holds is None else holds
     settlement = Settling(worker, slots, lease, begin, holds).settle(group)
-    announce(settlement.news)
-    run(settlement.errands)
+    settlement.conclude()
     return settlement
 
 

@@ -11,6 +11,7 @@ from time import monotonic
 
 import pytest
 from django.db import connection, transaction
+from django.db.models import F
 from django_q.models import OrmQ
 
 from sagas import clock, start, start_many
@@ -194,9 +195,25 @@ class TestTheThread:
         assert "is silent for" in caplog.text
 
 
-def test_a_settlement_gives_the_hand_a_new_lease(define, hand):
+def age(attempt, seconds):
+    """Let a lease be so many seconds older, in the row and in the hand."""
+    attempt.held.lease_ends -= seconds
+    Saga.objects.update(due_at=F("due_at") - seconds * SECOND)
+
+
+def test_a_settlement_extends_a_lease_that_has_aged(define, hand):
     start(define(step("pay"), step("send")), {})
     [attempt] = hand.take()
-    attempt.held.lease_ends -= 20
+    age(attempt, 20)
     hand.settle(returned(attempt, {}, sent=0.0))
     assert attempt.held.lease_ends - monotonic() > LEASE.total_seconds() - 5
+    assert is_renewed(Saga.objects.get())
+
+
+def test_a_settlement_leaves_a_fresh_lease_as_it_is(define, hand):
+    start(define(step("pay"), step("send")), {})
+    [attempt] = hand.take()
+    age(attempt, 5)
+    before = attempt.held.lease_ends, Saga.objects.get().due_at
+    hand.settle(returned(attempt, {}, sent=0.0))
+    assert (attempt.held.lease_ends, Saga.objects.get().due_at) == before

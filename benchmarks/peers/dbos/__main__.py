@@ -15,6 +15,7 @@ from typing import Any
 import psycopg
 from dbos import DBOS
 
+from benchmarks.databases import analyse
 from benchmarks.peers import score
 from benchmarks.peers.dbos.app import address
 from benchmarks.processes import members
@@ -28,6 +29,7 @@ def main() -> None:
         members(*score.workers("dbos")) as workers,
     ):
         warm_up = _run(given.warm_up, workers, connection, before=0)
+        analyse()
         began = time.time()
         sagas = _run(given.sagas, workers, connection, before=warm_up)
         [(ended, steps)] = connection.execute(

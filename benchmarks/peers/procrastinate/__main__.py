@@ -8,6 +8,7 @@ from typing import Any
 
 import psycopg
 
+from benchmarks.databases import analyse
 from benchmarks.peers import score
 from benchmarks.peers.procrastinate.app import app, step_0
 from benchmarks.processes import members
@@ -22,6 +23,7 @@ def main() -> None:
         app.schema_manager.apply_schema()
         with members(*score.workers("procrastinate")):
             _run(given.warm_up, connection, before=0)
+            analyse()
             began = time.time()
             _run(given.sagas, connection, before=given.warm_up)
             [(ended,)] = connection.execute(
