@@ -1,7 +1,8 @@
 """Attempts whose effect and outcome commit together.
 
-A group of them shares a transaction: each function runs in a savepoint of its own, then the sagas are locked,
-and what came of it is settled. Whatever goes wrong voids the whole group, and each runs alone.
+A group of them shares a transaction: each function runs, in a savepoint of its own unless all are trusted,
+then the sagas are locked, and what came of it is settled. Whatever goes wrong with that voids the whole
+group, and each runs alone.
 """
 
 from __future__ import annotations
@@ -15,18 +16,22 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from sagas.engine.attempts import Attempt, Settled
-from sagas.engine.calls import call_here
+from sagas.engine.calls import call_here, call_trustingly
 from sagas.engine.settlement import Settlement, Settling, is_written
 from sagas.engine.slots import Reservation
 from sagas.engine.transactions import durably
 from sagas.models import Saga
 
 
-def perform(group: Sequence[Attempt], settling: Settling) -> tuple[Settlement, float]:
+def perform(
+    group: Sequence[Attempt], settling: Settling, *, trusting: bool = False
+) -> tuple[Settlement, float]:
     """Make the calls of a group and settle it, in one transaction; return also the seconds the calls took.
 
-    Raises what voided it: nothing of the group has happened then.
+    Raises what voided it: nothing of the group has happened then. That is `NotDone` when a call was
+    not done that was trusted to be.
     """
+    call = call_trustingly if trusting else call_here
     began = ended = monotonic()
     settlements: list[Settlement] = []
     try:
@@ -34,7 +39,7 @@ def perform(group: Sequence[Attempt], settling: Settling) -> tuple[Settlement, f
             _check_constraints_at_once()
             outcomes: dict[UUID, list[Settled]] = {}
             for attempt in group:
-                outcomes.setdefault(attempt.held.id, []).append(call_here(attempt))
+                outcomes.setdefault(attempt.held.id, []).append(call(attempt))
             ended = monotonic()
             settlements.append(settling.settle_strictly(outcomes, reservation))
     except (DatabaseError, InterfaceError):

@@ -87,3 +87,7 @@ class Settled:
 
 class Overtaken(Exception):
     """What an attempt came to does not count any more."""
+
+
+class NotDone(Exception):
+    """An attempt was trusted to be done, and was not."""

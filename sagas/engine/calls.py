@@ -20,7 +20,7 @@ from django.utils import timezone
 
 from sagas.canonical import clean_text, gate
 from sagas.definitions import Event, Sleep, StepContext, SubSaga, SubSagas, is_async, registry
-from sagas.engine.attempts import Attempt, Overtaken, Settled
+from sagas.engine.attempts import Attempt, NotDone, Overtaken, Settled
 from sagas.engine.inputs import validated
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
@@ -154,6 +154,21 @@ def call_here(attempt: Attempt) -> Settled:
             return raised(attempt, error, sent=sent)
 
 
+def call_trustingly(attempt: Attempt) -> Settled:
+    """Make an atomic call in the transaction at hand, without a savepoint. Raise `NotDone` if it is not done.
+
+    What it wrote can only be undone with everything else in the transaction then.
+    """
+    with tracing(attempt.held.id):
+        try:
+            settled = _called(attempt, attempt.step.function(attempt.direction, attempt.call), monotonic())
+        except BaseException as error:
+            raise NotDone(attempt.label) from error
+    if settled.outcome is not Outcome.DONE:
+        raise NotDone(attempt.label)
+    return settled
+
+
 MOMENT = timedelta(milliseconds=50)
 MOST_AHEAD = 15
 """Attempts that wait for one thread, at most."""
@@ -171,7 +186,7 @@ class Calls:
         slots: Slots,
         threads: Threads,
         report: Callable[[Settled], None],
-        perform_atomically: Callable[[Sequence[Attempt]], tuple[Callable[[], None], float]],
+        perform_atomically: Callable[[Sequence[Attempt], bool], tuple[Callable[[], None], float]],
     ) -> None:
         self._slots = slots
         self._threads = threads
@@ -261,16 +276,19 @@ class Calls:
                 if self._waiting.pop(attempt, False):
                     group.append(attempt)
         if group:
-            self._run_together(group)
+            self._run_together(group, trusting=len(group) > 1 and self._company.is_trusting)
 
-    def _run_together(self, group: Sequence[Attempt]) -> None:
+    def _run_together(self, group: Sequence[Attempt], *, trusting: bool = False) -> None:
         began = monotonic()
         self._begun.update(dict.fromkeys(group, began))
         try:
             if any(began >= attempt.held.lease_ends for attempt in group):
                 raise Overtaken("The lease is over.")
-            tell, seconds = self._perform_atomically(group)
+            tell, seconds = self._perform_atomically(group, trusting)
             self._company.note(seconds / len(group))
+        except NotDone:
+            self._company.lose_trust()
+            self._run_together(group)
         except BaseException as error:
             if len(group) > 1:
                 log.info("A group of %d atomic attempts is made one by one: %r", len(group), error)
@@ -355,13 +373,29 @@ def _text_of(error: BaseException) -> str:
 
 
 class Company:
-    """How many atomic attempts share a transaction: many where they are quick, one where they are slow."""
+    """How many atomic attempts share a transaction: many where they are quick, one where they are slow.
+
+    Where all of late were done, they share it without savepoints, which cost more than a quick write. One
+    that fails then takes the others back with it: after that they are guarded again for a while.
+    """
 
     most = 50
     moment = timedelta(milliseconds=250)
+    wary_for = 20
+    """Groups that are guarded after one that failed."""
 
     def __init__(self) -> None:
         self.seconds = self.moment.total_seconds() / 4
+        self._wary = 0
+
+    @property
+    def is_trusting(self) -> bool:
+        """Whether a group may go without savepoints."""
+        return self._wary == 0
+
+    def lose_trust(self) -> None:
+        """Learn that one of a group failed."""
+        self._wary = self.wary_for
 
     @property
     def size(self) -> int:
@@ -371,6 +405,7 @@ class Company:
     def note(self, seconds: float) -> None:
         """Learn how long one of them took."""
         self.seconds += (seconds - self.seconds) * 0.5
+        self._wary = max(0, self._wary - 1)
 
 
 class Pace:

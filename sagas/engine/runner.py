@@ -186,14 +186,16 @@ class Runner:
             raise
         self._go_on(settlement)
 
-    def _perform_atomically(self, group: Sequence[Attempt]) -> tuple[Callable[[], None], float]:
+    def _perform_atomically(
+        self, group: Sequence[Attempt], trusting: bool
+    ) -> tuple[Callable[[], None], float]:
         """Make the calls of a group and settle it, in a thread.
 
         Return how to go on from there, on the loop, and how many seconds the calls took.
         """
         begin = monotonic() < self._ends
         settling = Settling(self.id, self._slots, self._config.lease, begin, self._holds.get())
-        settlement, seconds = atomics.perform(group, settling)
+        settlement, seconds = atomics.perform(group, settling, trusting=trusting)
         return lambda: self._go_on(settlement), seconds
 
     def _go_on(self, settlement: Settlement) -> None:

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import pytest
 from django.contrib.auth.models import Group
-from django.db import IntegrityError
+from django.db import IntegrityError, connection
+from django.test.utils import CaptureQueriesContext
 
-from sagas import Parallel, PermanentFailure, start_many
+from sagas import Parallel, PermanentFailure, RetryLater, start_many
 from sagas.definitions.checks import definition_problems
 from sagas.engine.atomics import perform
-from sagas.engine.attempts import Overtaken
+from sagas.engine.attempts import NotDone, Overtaken
+from sagas.engine.calls import Company
 from sagas.engine.holds import Holds
 from sagas.engine.runner import Runner
 from sagas.engine.settlement import Settling
@@ -63,6 +65,51 @@ def test_a_group_shares_a_transaction(define, play):
     settlement, _seconds = perform(hand.take(), settling(hand))
     assert {attempt.step.name for attempt in settlement.attempts} == {"tell"}
     assert Group.objects.count() == 5
+
+
+@postgresql_only
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize(("trusting", "each"), [(False, 3), (True, 1)])
+def test_those_that_are_trusted_cost_their_own_statements_and_no_more(define, play, trusting, each):
+    play.always("post", writes("post"))
+    start_many(define(step("post", atomic=True)), [{}] * 40)
+    hand = Hand()
+    counts = []
+    for few in (4, 16):
+        group = hand.take(limit=few)
+        with CaptureQueriesContext(connection) as made:
+            perform(group, settling(hand), trusting=trusting)
+        counts.append(len(made))
+    assert counts[1] - counts[0] == 12 * each
+
+
+@pytest.mark.django_db(transaction=True)
+@pytest.mark.parametrize("error", [ValueError("no"), PermanentFailure("no"), RetryLater(), SystemExit(1)])
+def test_when_trust_is_disappointed_nothing_of_the_group_has_happened(define, play, error):
+    def act(ctx):
+        writes("post")(ctx)
+        if ctx.saga_id == bad.pk:
+            raise error
+
+    play.always("post", act)
+    sagas = start_many(define(step("post", atomic=True, retry=STEADY)), [{}] * 3)
+    bad = sagas[1]
+    hand = Hand()
+    group = hand.take()
+    with pytest.raises(NotDone):
+        perform(group, settling(hand), trusting=True)
+    assert Group.objects.count() == 0
+    perform(group, settling(hand))
+    assert Group.objects.count() == 2
+
+
+def test_a_company_is_wary_for_a_while_after_one_failed():
+    company = Company()
+    company.lose_trust()
+    for _ in range(Company.wary_for):
+        assert not company.is_trusting
+        company.note(0.001)
+    assert company.is_trusting
 
 
 @pytest.mark.django_db(transaction=True)

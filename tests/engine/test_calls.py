@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import threading
-from collections.abc import Awaitable, Callable
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from time import monotonic
 from typing import Any
@@ -29,7 +29,11 @@ class Desk:
         self.slots = Slots(threads=threads, tasks=2)
         self.threads = Threads(threads)
         self.reports: list[Settled] = []
-        self.calls = Calls(self.slots, self.threads, self.reports.append, lambda group: (lambda: None, 0.0))
+        self.calls = Calls(self.slots, self.threads, self.reports.append, self._alone)
+
+    @staticmethod
+    def _alone(group: Sequence[Attempt], trusting: bool) -> tuple[Callable[[], None], float]:
+        raise AssertionError("no attempt here is atomic")
 
     def attempt(self, definition: Any, *, lease: float = 30.0) -> Attempt:
         element = next(iter(definition.outline().steps.values()))
