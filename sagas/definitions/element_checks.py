@@ -63,6 +63,12 @@ def _atomic_problems(definition: type[SagaDefinition], step: Step) -> Iterator[P
             f"{_where(definition, step)} is atomic and async, and a transaction belongs to one thread.",
             "Write it as a def.",
         )
+    if step.isolated:
+        yield Problem(
+            "sagas.E016",
+            f"{_where(definition, step)} is atomic and isolated, but its transaction belongs to one process.",
+            "Choose one of them.",
+        )
     if step.participant is not None or step.probe is not None:
         yield Problem(
             "sagas.E016",

@@ -68,6 +68,7 @@ class Element:
     on_exhausted: Exhausted | None = field(default=None, init=False)
     participant: Participant | None = field(default=None, init=False)
     atomic: bool = field(default=False, init=False)
+    isolated: bool = field(default=False, init=False)
     probe: StepFunction | None = field(default=None, init=False)
 
     @property
@@ -86,6 +87,14 @@ class Element:
 
     def _function(self, direction: Direction, call: Call) -> AnyFunction | None:
         return self.when if call is Call.CONDITION else None
+
+    def runs_on_loop(self, direction: Direction, call: Call = Call.ACTION) -> bool:
+        """Say whether the call is made on the event loop rather than in a thread."""
+        return is_async(self.function(direction, call)) and not self.runs_apart(call)
+
+    def runs_apart(self, call: Call) -> bool:
+        """Say whether the call is made in a process of its own."""
+        return self.isolated and call is Call.ACTION
 
     def time_limit(self, direction: Direction, call: Call = Call.ACTION) -> timedelta:
         """Return how long one attempt may take."""
@@ -136,6 +145,9 @@ class Step(Element):
     atomic: bool = False
     """What its action writes to this database commits once, together with its outcome. It is a ``def``, may
     run several times, and its ``on_commit`` hooks may be lost."""
+    isolated: bool = False
+    """Its action and its compensation run in a process of their own, killed at the time-out: for code that
+    computes for long, crashes, or cannot be interrupted. It starts as slowly as a management command."""
     on_exhausted: Exhausted | None = None
     """None: as the definition says."""
     idempotency_key: str | None = None
@@ -194,5 +206,5 @@ class Parallel:
 
 
 def is_async(function: AnyFunction) -> bool:
-    """Say whether a step's function runs on the event loop rather than in a thread."""
+    """Say whether a function is a coroutine function."""
     return iscoroutinefunction(function)

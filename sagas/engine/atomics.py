@@ -16,7 +16,7 @@ from uuid import UUID
 from django.db import DatabaseError, InterfaceError, connections, transaction
 
 from sagas.engine.attempts import Attempt, Settled
-from sagas.engine.calls import call_here, call_trustingly
+from sagas.engine.functions import call_here, call_trustingly
 from sagas.engine.settlement import Settlement, Settling, is_written
 from sagas.engine.slots import Reservation
 from sagas.engine.transactions import durably

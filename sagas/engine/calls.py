@@ -1,7 +1,4 @@
-"""Makes the calls: one function of the author's, under its time-out, and what it came to.
-
-No exception of a step escapes, not even those that mean to end the process: each becomes an outcome.
-"""
+"""Makes a runner's calls, each under its time-out: on the loop, in a thread, or in a process of its own."""
 
 from __future__ import annotations
 
@@ -10,163 +7,26 @@ import logging
 from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
-from datetime import datetime, timedelta
+from datetime import timedelta
 from time import monotonic
 from typing import Any, cast
 
-from asgiref.sync import async_to_sync
-from django.db import transaction
-from django.utils import timezone
-
-from sagas.canonical import clean_text, gate
-from sagas.definitions import Event, Sleep, StepContext, SubSaga, SubSagas, is_async, registry
+from sagas.definitions import StepContext
 from sagas.engine.attempts import Attempt, NotDone, Overtaken, Settled
-from sagas.engine.inputs import validated
+from sagas.engine.functions import arguments, call_here, context_of, raised, returned, unsent
+from sagas.engine.isolation import call_apart
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
-from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
-from sagas.models import Saga
+from sagas.exceptions import OutcomeUnknown
 from sagas.states import Call, Outcome
-from sagas.telemetry import current_saga, tracing
+from sagas.telemetry import current_saga
 
 log = logging.getLogger("sagas.engine")
 
-MAX_ERROR_CLASS = 200
-
 GRACE = timedelta(seconds=30)
 """Beyond an attempt's time-out its saga's lease is no longer renewed."""
-
-
-def context_of(attempt: Attempt) -> StepContext:
-    """Return what the step's function is given."""
-    held, step = attempt.held, attempt.step
-    stage_of = registry.named(held.definition).outline().stage_of
-    stage = stage_of[step.name]
-    return StepContext(
-        saga_id=held.id,
-        key=held.key,
-        input=held.input,
-        results={name: result for name, result in held.results.items() if stage_of.get(name, stage) < stage},
-        attempt=attempt.number,
-        idempotency_key=attempt.idempotency_key,
-        undoes=attempt.undoes,
-        result=attempt.result,
-        deadline=timezone.now() + step.time_limit(attempt.direction, attempt.call),
-        asked_to_stop=lambda: held.asked_to_stop,
-    )
-
-
-def returned(attempt: Attempt, result: Any, *, sent: float, events: Sequence[Event] = ()) -> Settled:
-    """Return what a call that returned came to. A result that cannot be stored is no proof of anything."""
-    if attempt.call is Call.PROBE and result is None:
-        return Settled(attempt=attempt, outcome=Outcome.NOT_DONE, sent=sent)
-    try:
-        stored = _storable(attempt, result)
-        for event in events:
-            gate(dict(event.data), f"The data of event {event.topic!r}")
-    except (NotStorable, InputRefused) as refusal:
-        return raised(attempt, refusal, sent=sent)
-    return Settled(attempt=attempt, outcome=Outcome.DONE, result=stored, events=events, sent=sent)
-
-
-def _storable(attempt: Attempt, result: Any) -> Any:
-    """Return what is stored of a call's result, in the shape its element gives it."""
-    element = attempt.step
-    if attempt.call is Call.CONDITION:
-        return bool(result)
-    if isinstance(element, SubSaga):
-        return [validated(element.definition, result)]
-    if isinstance(element, SubSagas):
-        return [validated(element.definition, input) for input in result]
-    if isinstance(element, Sleep):
-        return {"until": _moment(element, result).isoformat()}
-    if result is not None and not isinstance(result, dict):
-        raise NotStorable(
-            f"Step {element.name!r} returned a {type(result).__name__}. Return a dict, or None."
-        )
-    return gate(result, f"The result of step {element.name!r}")
-
-
-def _moment(element: Sleep, result: Any) -> datetime:
-    if not isinstance(result, datetime) or result.tzinfo is None:
-        raise NotStorable(f"The until= of {element.name!r} returned {result!r}. Return an aware datetime.")
-    return result
-
-
-def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool = True) -> Settled:
-    """Return what a call that raised came to."""
-    delay = None
-    match error:
-        case PermanentFailure():
-            outcome = Outcome.NOT_DONE
-        case RetryLater():
-            outcome, delay = Outcome.LATER, error.delay
-        case _:
-            # What an atomic step wrote has been rolled back: nothing happened.
-            outcome = Outcome.LATER if attempt.is_atomic else Outcome.UNKNOWN
-    if not isinstance(error, (PermanentFailure, RetryLater, OutcomeUnknown)):
-        log.warning("%s raised %s.", attempt.label, type(error).__name__, exc_info=error)
-    return Settled(
-        attempt=attempt,
-        outcome=outcome,
-        error_class=clean_text(type(error).__name__)[:MAX_ERROR_CLASS],
-        error=_text_of(error),
-        delay=delay,
-        ended=ended,
-        sent=sent,
-    )
-
-
-def unsent(attempt: Attempt) -> Settled:
-    """Return what becomes of an attempt whose call was never made."""
-    return Settled(attempt=attempt, outcome=Outcome.UNSENT, sent=monotonic())
-
-
-def _arguments(attempt: Attempt, ctx: StepContext) -> tuple[Any, ...]:
-    return (ctx,) if attempt.event is None else (ctx, attempt.event)
-
-
-def _called(attempt: Attempt, function: Callable[..., Any], sent: float) -> Settled:
-    ctx = context_of(attempt)
-    return returned(attempt, function(*_arguments(attempt, ctx)), sent=sent, events=ctx.published)
-
-
-def _called_atomically(attempt: Attempt, function: Callable[..., Any], sent: float) -> Settled:
-    """Make the call in a savepoint, which only a call that is done leaves behind."""
-    with transaction.atomic(using=Saga.objects.db):
-        settled = _called(attempt, function, sent)
-        if settled.outcome is not Outcome.DONE:
-            transaction.set_rollback(True, using=Saga.objects.db)
-        return settled
-
-
-def call_here(attempt: Attempt) -> Settled:
-    """Make the call in this thread, to its end: for the testing kit and for pool threads."""
-    sent = monotonic()
-    function = attempt.step.function(attempt.direction, attempt.call)
-    with tracing(attempt.held.id):
-        try:
-            if is_async(function):
-                function = async_to_sync(function)
-            make = _called_atomically if attempt.is_atomic else _called
-            return make(attempt, function, sent)
-        except BaseException as error:
-            return raised(attempt, error, sent=sent)
-
-
-def call_trustingly(attempt: Attempt) -> Settled:
-    """Make an atomic call in the transaction at hand, without a savepoint. Raise `NotDone` if it is not done.
-
-    What it wrote can only be undone with everything else in the transaction then.
-    """
-    with tracing(attempt.held.id):
-        try:
-            settled = _called(attempt, attempt.step.function(attempt.direction, attempt.call), monotonic())
-        except BaseException as error:
-            raise NotDone(attempt.label) from error
-    if settled.outcome is not Outcome.DONE:
-        raise NotDone(attempt.label)
-    return settled
+TO_KILL = timedelta(seconds=5)
+"""How long a process may take to be killed, before it is given up like a thread."""
 
 
 MOMENT = timedelta(milliseconds=50)
@@ -216,9 +76,9 @@ class Calls:
             self._slots.release(attempt.step, attempt.direction, attempt.call)
             self._report(unsent(attempt))
             return
-        limit = attempt.step.time_limit(attempt.direction, attempt.call).total_seconds()
+        limit = _limit(attempt)
         attempt.held.renewable_until = max(attempt.held.renewable_until, sent + limit + GRACE.total_seconds())
-        if is_async(attempt.step.function(attempt.direction, attempt.call)):
+        if attempt.step.runs_on_loop(attempt.direction, attempt.call):
             task = self._loop.create_task(self._run(attempt, sent))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -246,7 +106,7 @@ class Calls:
         )
         try:
             ctx = context_of(attempt)
-            result = await function(*_arguments(attempt, ctx))
+            result = await function(*arguments(attempt, ctx))
             settled = returned(attempt, result, sent=sent, events=ctx.published)
         except BaseException as error:
             if self._loop.is_closed():
@@ -260,7 +120,8 @@ class Calls:
         self._begun[attempt] = began = monotonic()
         # It may have waited, or been stopped with its process, since the loop looked at the lease.
         alive = began < attempt.held.lease_ends
-        settled = call_here(attempt) if alive else unsent(attempt)
+        call = call_apart if attempt.step.runs_apart(attempt.call) else call_here
+        settled = call(attempt) if alive else unsent(attempt)
         try:
             self._loop.call_soon_threadsafe(self._left_thread, attempt, settled, monotonic() - began)
         except RuntimeError:
@@ -328,7 +189,7 @@ class Calls:
 
     def _look_at_thread(self, attempt: Attempt) -> None:
         """Give a sync call up if its time is over; its time runs from when it got a thread."""
-        limit = attempt.step.time_limit(attempt.direction, attempt.call).total_seconds()
+        limit = _limit(attempt)
         now = monotonic()
         began = self._begun.get(attempt, now)
         if now - began >= limit:
@@ -347,7 +208,7 @@ class Calls:
             timer.cancel()
             self._report(settled)
             return
-        if not is_async(attempt.step.function(attempt.direction, attempt.call)):
+        if not attempt.step.runs_on_loop(attempt.direction, attempt.call):
             self.overdue -= 1
         if settled.outcome is Outcome.DONE and attempt.call is Call.ACTION:
             self._report(settled)
@@ -365,11 +226,10 @@ class Calls:
             task.cancel()
 
 
-def _text_of(error: BaseException) -> str:
-    try:
-        return clean_text(str(error))
-    except BaseException:
-        return f"<{type(error).__name__} without a readable message>"
+def _limit(attempt: Attempt) -> float:
+    """Return after how many seconds an attempt is given up."""
+    limit = attempt.step.time_limit(attempt.direction, attempt.call)
+    return (limit + TO_KILL if attempt.step.runs_apart(attempt.call) else limit).total_seconds()
 
 
 class Company:

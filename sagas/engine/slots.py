@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from threading import Lock
 
-from sagas.definitions import Element, is_async
+from sagas.definitions import Element
 from sagas.states import Call, Direction
 
 
@@ -19,7 +19,7 @@ class Slots:
 
     def reserve(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> bool:
         """Take a slot of the kind the step's function needs, if one is free."""
-        kind = is_async(step.function(direction, call))
+        kind = step.runs_on_loop(direction, call)
         with self._lock:
             if self._free[kind] < 1:
                 return False
@@ -28,14 +28,14 @@ class Slots:
 
     def release(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> None:
         """Give the slot of an attempt back."""
-        kind = is_async(step.function(direction, call))
+        kind = step.runs_on_loop(direction, call)
         with self._lock:
             self._free[kind] += 1
 
     def has_room(self, step: Element, direction: Direction) -> bool:
         """Say whether a slot for the step's first call is free, or it needs none."""
         try:
-            kind = is_async(step.function(direction, Call.CONDITION if step.when else Call.ACTION))
+            kind = step.runs_on_loop(direction, Call.CONDITION if step.when else Call.ACTION)
         except LookupError:
             return True
         with self._lock:

@@ -17,9 +17,9 @@ from sagas import clock
 from sagas.conf import saga_settings
 from sagas.definitions import SagaDefinition, Step, StepContext
 from sagas.engine.attempts import Attempt
-from sagas.engine.calls import call_here
 from sagas.engine.claims import claim, known
 from sagas.engine.errands import run_pending, sweep
+from sagas.engine.functions import call_here
 from sagas.engine.settlement import settle
 from sagas.engine.slots import Slots
 from sagas.keys import step_key

@@ -7,8 +7,8 @@ from datetime import timedelta
 import pytest
 
 from sagas import REFUSE, Participant, PermanentFailure, RetryLater, cancel_saga, start
-from sagas.engine.calls import context_of
 from sagas.engine.errands import run_pending
+from sagas.engine.functions import context_of
 from sagas.engine.heartbeat import note_wishes
 from sagas.exceptions import LockHeld
 from sagas.models import Hold, Permit, Saga, SemanticLock

@@ -173,3 +173,4 @@ def test_what_cannot_be_atomic():
     assert problems() == []
     assert problems(asynchronous=True) == ["sagas.E016"]
     assert problems(participant=BANK) == ["sagas.E016"]
+    assert problems(isolated=True) == ["sagas.E016"]

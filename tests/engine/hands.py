@@ -8,8 +8,8 @@ from typing import Any
 from uuid import uuid4
 
 from sagas.engine.attempts import Attempt, Settled
-from sagas.engine.calls import call_here
 from sagas.engine.claims import Claimed, claim
+from sagas.engine.functions import call_here
 from sagas.engine.holds import Holds
 from sagas.engine.settlement import Settlement, settle
 from sagas.engine.slots import Slots

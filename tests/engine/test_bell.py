@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 
 from sagas import HALT, OutcomeUnknown, PermanentFailure, RetryLater, clock, start
-from sagas.engine.calls import returned
+from sagas.engine.functions import returned
 from sagas.operations.performing import perform
 from sagas.signals import saga_completed, saga_needs_attention
 from sagas.testing import run_due, run_saga

@@ -8,7 +8,7 @@ from typing import Any
 import pytest
 
 from sagas import OutcomeUnknown, Parallel, PermanentFailure, clock, start
-from sagas.engine.calls import raised, returned, unsent
+from sagas.engine.functions import raised, returned, unsent
 from sagas.models import HistoryKind, Saga, SagaStep
 from sagas.states import Direction
 from sagas.testing import advance, run_due, run_saga

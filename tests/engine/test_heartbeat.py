@@ -18,7 +18,7 @@ from sagas import clock, start, start_many
 from sagas.clock import database_now
 from sagas.engine import heartbeat
 from sagas.engine.attempts import Attempt
-from sagas.engine.calls import returned
+from sagas.engine.functions import returned
 from sagas.engine.heartbeat import Heartbeat, renew
 from sagas.models import Saga, Worker
 from tests.engine.hands import LEASE, Hand

@@ -9,7 +9,7 @@ import pytest
 
 from sagas import OutcomeUnknown, PermanentFailure, RetryLater, RetryPolicy, clock, start
 from sagas.clock import database_now
-from sagas.engine.calls import raised
+from sagas.engine.functions import raised
 from sagas.engine.heartbeat import renew
 from sagas.models import Saga
 from sagas.testing import advance, run_saga

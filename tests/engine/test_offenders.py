@@ -12,7 +12,7 @@ from django.db import connection
 from sagas import Parallel, PermanentFailure, RetryLater, start, start_many
 from sagas.clock import database_now
 from sagas.engine.attempts import Settled
-from sagas.engine.calls import returned
+from sagas.engine.functions import returned
 from sagas.models import Saga
 from sagas.testing import run_due, run_saga
 from tests.samples import ONCE, STEADY, statuses, step

@@ -7,7 +7,7 @@ from time import monotonic
 import pytest
 
 from sagas import Parallel, PermanentFailure, RetryLater, RetryPolicy, clock, start
-from sagas.engine.calls import unsent
+from sagas.engine.functions import unsent
 from sagas.models import HistoryKind, Saga
 from sagas.operations.performing import perform
 from sagas.testing import advance, run_due

@@ -8,8 +8,8 @@ import pytest
 
 from sagas import HALT, Parallel
 from sagas.definitions import Element, registry
-from sagas.engine.calls import call_here
 from sagas.engine.claims import claim
+from sagas.engine.functions import call_here
 from sagas.engine.settlement import settle
 from sagas.engine.slots import Slots
 from sagas.exceptions import OperationRefused
