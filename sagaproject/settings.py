@@ -238,6 +238,9 @@ Q_CLUSTER = {
     "log_level": "WARNING",
     "ALT_CLUSTERS": {},  # Without it, Q_CLUSTER_NAME in the environment is a KeyError in every command.
 }
+if env.bool("Q_NOTIFY", default=DATABASES["default"]["ENGINE"].endswith("postgresql")):
+    # Woken by PostgreSQL; `poll` counts while that cannot be heard, as through a pooler in transaction mode.
+    Q_CLUSTER["broker_class"] = "sagas.queue.broker.NotifyBroker"
 
 SAGAS = {
     "QUEUE": "sagas",

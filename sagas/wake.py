@@ -1,8 +1,8 @@
 """Asks the queue to look for due sagas. A wake-up is a hint: losing one costs time and never work.
 
 Wake-ups for the same second are one: whoever inserts the `Wake` row sends the message, and a runner deletes
-the row before it first looks. On django-q2's ORM broker a message can carry a time before which it is not
-delivered, and so serves as a timer; with other brokers only the present can be woken for.
+the row before it first looks. On brokers that keep messages in the database a message can carry a time before
+which it is not delivered, and so serves as a timer; with other brokers only the present can be woken for.
 """
 
 from __future__ import annotations
@@ -44,10 +44,13 @@ def wake_on_commit(using: str) -> None:
     transaction.on_commit(_wake_now, using=using, robust=True)
 
 
-def wake(at: datetime | None = None) -> None:
-    """Ask a worker to look, now or at `at`. Never raises: what cannot be sent is logged, and found later."""
+def wake(at: datetime | None = None, *, after: timedelta = timedelta(0)) -> None:
+    """Ask a worker to look: `after` a while from now, or from `at`.
+
+    Never raises: what cannot be sent is logged, and found later.
+    """
     try:
-        _wake(at)
+        _wake(at, after)
     except Exception:
         log.warning("A wake-up could not be sent; the sagas wait for the next one.", exc_info=True)
 
@@ -73,17 +76,22 @@ def _wake_now() -> None:
     wake()
 
 
-def _wake(at: datetime | None) -> None:
+def _wake(at: datetime | None, after: timedelta) -> None:
     using = Wake.objects.db
-    now = database_now(using) if at is not None else None
-    if at is None or now is None or at <= now:
-        if _insert(using, None):
-            _send(get_broker(queue_name()))
-    elif _keeps_time():
-        second = _whole_second_from(at)
-        if _insert(using, second):
+    broker = get_broker(queue_name())
+    second = None
+    if at is not None or after:
+        now = database_now(using)
+        at = (at or now) + after
+        if at > now:
+            if not isinstance(broker, ORM):
+                return
+            second = _whole_second_from(at)
             # The broker compares with its host's clock, and `second` is the database's time.
-            _send(_Later(queue_name(), second + (timezone.now() - now)))
+            broker = _Later(queue_name(), second + (timezone.now() - now))
+    with transaction.atomic(using=using):  # One commit for the flag and the message.
+        if _insert(using, second):
+            _send(broker)
 
 
 def _whole_second_from(at: datetime) -> datetime:
@@ -119,10 +127,6 @@ def _send(broker: Broker) -> None:
         "broker": broker,
     }
     async_task(TASK, q_options=options)
-
-
-def _keeps_time() -> bool:
-    return Conf.ORM is not None and Conf.BROKER_CLASS is None
 
 
 class _Later(ORM):  # type: ignore[misc]  # django-q2 is untyped

@@ -51,17 +51,45 @@ def postgres() -> Iterator[str]:
 
     Call it on the main thread: Linux ends the server with the *thread* that started it.
     """
+    with fresh_server() as server:
+        yield server.address
+
+
+@contextmanager
+def fresh_server() -> Iterator[Server]:
+    """Run a fresh server for the length of the block, and yield it. On the main thread, as `postgres`."""
     account = _account()
     with _folder(account) as home:
         programs = _programs(account, home)
-        server = _start(programs, home, account)
+        _create(programs, home, account)
+        server = Server(programs, home, account)
         try:
-            # With its port, which is a part of the socket's name, lest PGPORT tells clients another.
-            address = f"postgres://postgres@:{PORT}/postgres?host={quote(str(home / 'socket'))}"
-            _wait_until_ready(address, server, home)
-            yield address
+            server.start()
+            yield server
         finally:
-            _stop(server)
+            server.stop()
+
+
+class Server:
+    """A server in a folder of its own, which can be ended and started again."""
+
+    def __init__(self, programs: Path, home: Path, account: pwd.struct_passwd | None) -> None:
+        # With its port, which is a part of the socket's name, lest PGPORT tells clients another.
+        self.address = f"postgres://postgres@:{PORT}/postgres?host={quote(str(home / 'socket'))}"
+        self._where = (programs, home, account)
+        self._home = home
+        self._process: subprocess.Popen[bytes] | None = None
+
+    def start(self) -> None:
+        """Start it, and wait until it answers."""
+        self._process = _start(*self._where)
+        _wait_until_ready(self.address, self._process, self._home)
+
+    def stop(self) -> None:
+        """End it at once, as a crash would: it recovers when it is started again."""
+        process, self._process = self._process, None
+        if process is not None:
+            _stop(process)
 
 
 # Where its programs are
@@ -199,11 +227,13 @@ def _give(path: Path, account: pwd.struct_passwd) -> None:
 # Its life
 
 
-def _start(programs: Path, home: Path, account: pwd.struct_passwd | None) -> subprocess.Popen[bytes]:
+def _surroundings(home: Path, account: pwd.struct_passwd | None) -> dict[str, Any]:
     # PGDATA, PGPORT and their like in our environment are meant for another server.
     environment = {name: value for name, value in os.environ.items() if not name.startswith("PG")}
-    surroundings: dict[str, Any] = {"cwd": home, "env": environment | {"LC_ALL": "C"}, **_as(account)}
+    return {"cwd": home, "env": environment | {"LC_ALL": "C"}, **_as(account)}
 
+
+def _create(programs: Path, home: Path, account: pwd.struct_passwd | None) -> None:
     initdb = subprocess.run(
         [
             programs / "initdb",
@@ -217,12 +247,14 @@ def _start(programs: Path, home: Path, account: pwd.struct_passwd | None) -> sub
         capture_output=True,
         text=True,
         check=False,
-        **surroundings,
+        **_surroundings(home, account),
     )
     if initdb.returncode:
         raise NoServer(f"`initdb` in {programs} failed, so there is no PostgreSQL: {initdb.stderr.strip()}")
 
-    with (home / "log").open("wb") as log:
+
+def _start(programs: Path, home: Path, account: pwd.struct_passwd | None) -> subprocess.Popen[bytes]:
+    with (home / "log").open("ab") as log:
         return subprocess.Popen(
             [
                 programs / "postgres",
@@ -238,7 +270,7 @@ def _start(programs: Path, home: Path, account: pwd.struct_passwd | None) -> sub
             # A session of its own: Ctrl-C is for the tests, which then still need their database to clean up.
             start_new_session=True,
             preexec_fn=_dying_with_us(signal.SIGQUIT),
-            **surroundings,
+            **_surroundings(home, account),
         )
 
 

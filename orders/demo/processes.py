@@ -53,6 +53,11 @@ class ManagedCommand:
             self._process.wait()
 
     @property
+    def pid(self) -> int:
+        """The number of its first process."""
+        return self._process.pid
+
+    @property
     def ended(self) -> bool:
         """Whether it has ended by itself, which it should not."""
         return self._process.poll() is not None

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db import connections, transaction
 from django.db.models import Q
 
-from sagas.clock import DatabaseTime, database_now
+from sagas.clock import DatabaseTime
 from sagas.engine.attempts import Held
 from sagas.engine.facts import FactKind
 from sagas.models import Saga, Worker
@@ -55,7 +55,7 @@ def renew(worker: UUID, held: Collection[Held], *, lease: timedelta) -> None:
     for pk in ours:
         by_id[pk].lease_ends = began + lease.total_seconds()
     if ours:
-        wake(database_now(Saga.objects.db) + lease + timedelta(seconds=1))
+        wake(after=lease + timedelta(seconds=1))
 
 
 def note_wishes(held: Collection[Held]) -> None:

@@ -21,10 +21,10 @@ from time import monotonic
 from typing import TypeVar
 from uuid import UUID, uuid4
 
-from django.db import DatabaseError, InterfaceError, connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, connections, transaction
+from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.models import Min
 
-from sagas.clock import database_now
 from sagas.conf import saga_settings
 from sagas.engine import atomics, errands
 from sagas.engine.attempts import Attempt, Held, Settled
@@ -43,6 +43,8 @@ T = TypeVar("T")
 log = logging.getLogger("sagas.engine")
 
 PAUSE_WITHOUT_DATABASE = 1.0
+SPARE = timedelta(seconds=1)
+"""A wake-up for the end of a lease comes so much later, and so serves the leases of the next second too."""
 SHORTEST_POLL = 0.01
 """Seconds between two looks while sagas keep coming."""
 
@@ -78,6 +80,7 @@ class Runner:
         self._config = config
         self._only = only
         self._budget = (budget or config.budget).total_seconds()
+        self._poll = config.poll.total_seconds()
         self._linger = (config.linger if linger is None else linger).total_seconds()
         self._slots = Slots(threads=config.threads, tasks=config.tasks)
         self._holds = FreshHolds()
@@ -85,8 +88,11 @@ class Runner:
         self._outcomes: list[Settled] = []
         self._apart = False
         self._more_due = False
+        self._swept = False
+        self._rung = float("-inf")
         self._limit = config.batch
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
+        self._lent = _open_connection()
         self._heartbeat = Heartbeat(
             self.id, lambda: list(self._hand.values()), lease=config.lease, ends_process=ends_process
         )
@@ -147,23 +153,27 @@ class Runner:
                         last_found = monotonic()
                     again_now = claimed.full and not claimed.starved
                     self._next_look = now if again_now else monotonic() + self._pause_before(last_found)
+                elif not self._swept and (not self._hand or now - last_found > self._poll):
+                    self._swept = True
+                    await self._in_books(errands.sweep)
                 elif not self._hand and (not may_claim or now - last_found > self._linger):
                     return
                 else:
                     # Awake at once when a call comes back; and at the latest when it is time to look.
                     until = self._next_look - now
-                    await self._pause(until if until > 0 else self._config.poll.total_seconds())
+                    await self._pause(until if until > 0 else self._poll)
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the runner waits.", exc_info=True)
                 if now >= ends + self._config.lease.total_seconds():
                     return  # Others have taken over what was in hand.
                 await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
+                await self._in_books(close_old_connections)
             await asyncio.sleep(0)  # Let the calls run that were just sent.
 
     def _pause_before(self, last_found: float) -> float:
         """Return how long to wait until the next look: shortly after there was something to find."""
         idle = monotonic() - last_found
-        return min(max(idle / 4, SHORTEST_POLL), self._config.poll.total_seconds())
+        return min(max(idle / 4, SHORTEST_POLL), self._poll)
 
     def _is_time_to_look(self, now: float) -> bool:
         return now >= self._next_look and not (self._apart and self._hand) and self._slots.free > 0
@@ -240,7 +250,9 @@ class Runner:
         """Leave a wake-up in case this process dies, and call for help where there is more to do."""
         if more:
             wake()
-        wake(database_now(Saga.objects.db) + self._config.lease + timedelta(seconds=1))
+        if (now := monotonic()) >= self._rung + SPARE.total_seconds():
+            self._rung = now
+            wake(after=self._config.lease + SPARE)
 
     def _send(self, attempts: Sequence[Attempt]) -> None:
         self.ran.attempts += len(attempts)
@@ -264,21 +276,25 @@ class Runner:
         return await self._loop.run_in_executor(self._books, work)
 
     def _enrol(self) -> None:
-        Worker.objects.create(
-            id=self.id,
-            host=socket.gethostname(),
-            pid=os.getpid(),
-            group=os.getpgrp(),
-            queue=queue_name(),
-            slots=self._slots.total,
-        )
-        self._ring(more=False)
-        clear_past_wakes(Saga.objects.db)
-        errands.sweep()
+        if self._lent is not None:
+            self._lent.inc_thread_sharing()
+            connections[Saga.objects.db] = self._lent
+        with transaction.atomic(using=Saga.objects.db):
+            Worker.objects.create(
+                id=self.id,
+                host=socket.gethostname(),
+                pid=os.getpid(),
+                group=os.getpgrp(),
+                queue=queue_name(),
+                slots=self._slots.total,
+            )
+            self._ring(more=False)
+            clear_past_wakes(Saga.objects.db)
 
     def _leave(self) -> None:
         """Sign off, and only then look once more: a wake-up that found this runner at work relied on it."""
         try:
+            close_old_connections()  # A row that stays counts as a runner at work for a while.
             Worker.objects.filter(pk=self.id).delete()
             earliest: datetime | None = Saga.objects.filter(known(), due_at__isnull=False).aggregate(
                 at=Min("due_at")
@@ -288,4 +304,13 @@ class Runner:
         except (DatabaseError, InterfaceError):
             log.warning("The runner could not sign off.", exc_info=True)
         finally:
+            if self._lent is not None:
+                del connections[Saga.objects.db]
+                self._lent.dec_thread_sharing()
             connections.close_all()
+
+
+def _open_connection() -> BaseDatabaseWrapper | None:
+    """Return this thread's connection for the books to work with: a new one takes as long as a claim."""
+    connection = connections[Saga.objects.db]
+    return None if connection.connection is None or connection.in_atomic_block else connection

@@ -35,8 +35,11 @@ def runners_allowed() -> int:
 def _runners_at_work() -> int:
     """Count this cluster's runners; a worker killed a moment ago left its row, and does not count."""
     ours = Worker.objects.filter(host=socket.gethostname(), group=os.getpgrp(), queue=queue_name())
-    ours.filter(beat_at__lt=DatabaseTime() - ALIVE_FOR).delete()
-    return sum(_is_alive(pid) for pid in ours.values_list("pid", flat=True))
+    seen = list(ours.annotate(now=DatabaseTime()).values_list("pid", "beat_at", "now"))
+    live = [pid for pid, beat_at, now in seen if now - beat_at <= ALIVE_FOR]
+    if len(live) < len(seen):
+        ours.filter(beat_at__lt=DatabaseTime() - ALIVE_FOR).delete()
+    return sum(map(_is_alive, live))
 
 
 def _is_alive(pid: int) -> bool:

@@ -55,6 +55,17 @@ def test_also_where_the_databases_clock_is_not_the_hosts():
     assert abs(lock - timezone.now() - HOUR) < 2 * SECOND
 
 
+def test_one_for_a_while_after_now_or_after_a_time():
+    now = database_now("default")
+    wake(after=HOUR)
+    wake(now + HOUR, after=HOUR)
+    early, late = OrmQ.objects.order_by("lock").values_list("lock", flat=True)
+    assert early is not None
+    assert late is not None
+    assert timedelta(0) <= early - now - HOUR < 3 * SECOND
+    assert timedelta(0) <= late - now - 2 * HOUR < 3 * SECOND
+
+
 @pytest.mark.parametrize("ago", [timedelta(0), HOUR])
 def test_one_for_the_past_is_for_now(ago):
     wake(database_now("default") - ago)
@@ -77,10 +88,23 @@ def test_who_looks_lets_new_ones_through():
     assert [flag.at > database_now("default") for flag in Wake.objects.all()] == [True]
 
 
-def test_a_broker_without_timers_is_woken_for_the_present_only(monkeypatch):
-    monkeypatch.setattr(Conf, "BROKER_CLASS", "somewhere.Broker")
-    wake(database_now("default") + HOUR)
-    assert not OrmQ.objects.exists()
+@pytest.mark.parametrize(
+    ("broker", "keeps_time"),
+    [(None, True), ("sagas.queue.broker.NotifyBroker", True), ("django_q.brokers.Broker", False)],
+)
+def test_a_broker_without_timers_is_woken_for_the_present_only(monkeypatch, broker, keeps_time):
+    monkeypatch.setattr(Conf, "BROKER_CLASS", broker)
+    wake(after=HOUR)
+    assert OrmQ.objects.exists() is Wake.objects.exists() is keeps_time
+
+
+def test_a_message_that_cannot_be_sent_leaves_no_flag_that_would_silence_the_next(monkeypatch):
+    with monkeypatch.context() as broken:
+        broken.setattr("sagas.wake.async_task", lambda *args, **kwargs: 1 / 0)
+        wake(after=HOUR)
+    assert not Wake.objects.exists()
+    wake(after=HOUR)
+    assert OrmQ.objects.exists()
 
 
 def test_what_cannot_be_sent_is_logged_and_not_raised(monkeypatch, caplog):

@@ -4,15 +4,19 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Iterator
-from contextlib import ExitStack
+from contextlib import ExitStack, contextmanager
 from pathlib import Path
 from urllib.parse import quote
 
+import environ
 import pytest
+from django.core.management import call_command
 from django.db import connection, connections
+from pytest_django.plugin import DjangoDbBlocker
 
 from orders.demo.processes import ManagedCommand
 from sagas.definitions import registry
+from tests.postgres import Server, fresh_server
 from tests.world import ledger
 from tests.world.ledger import Ledger
 from tests.world.sagas import Patience, Trip
@@ -23,6 +27,38 @@ LEASE_SECONDS = 3
 @pytest.fixture
 def world(transactional_db: None, tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     """The world's books, and an environment in which workers find them and the database under test."""
+    with _books(tmp_path, monkeypatch) as ledger:
+        yield ledger
+
+
+@pytest.fixture
+def own_server(
+    django_db_setup: None, django_db_blocker: DjangoDbBlocker, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Server]:
+    """A PostgreSQL server that the test may end and start again, as the database under test."""
+    with fresh_server() as server, django_db_blocker.unblock(), monkeypatch.context() as patch:
+        connections.close_all()
+        address = environ.Env.db_url_config(server.address)
+        for name, value in address.items():
+            if name in ("NAME", "USER", "PASSWORD", "PORT"):
+                patch.setitem(connection.settings_dict, name, value)
+        patch.setitem(connection.settings_dict, "HOST", address["OPTIONS"]["host"])
+        call_command("migrate", verbosity=0)
+        yield server
+        connections.close_all()
+
+
+@pytest.fixture
+def world_of_own_server(
+    own_server: Server, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> Iterator[Ledger]:
+    """As `world`, with that server."""
+    with _books(tmp_path, monkeypatch) as ledger:
+        yield ledger
+
+
+@contextmanager
+def _books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv(ledger.FOLDER, str(tmp_path))
     monkeypatch.setenv("DATABASE_URL", _address())
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.world.settings")

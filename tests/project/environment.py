@@ -7,7 +7,10 @@ from pathlib import Path
 
 ROOT = Path(__file__).resolve().parents[2]
 
-OURS = ("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "DEBUG", "Q_WORKERS", "Q_CLUSTER_NAME", "SAGAS_LEASE")
+OURS = (
+    *("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "DEBUG"),
+    *("Q_WORKERS", "Q_NOTIFY", "Q_CLUSTER_NAME", "SAGAS_LEASE"),
+)
 
 
 def run_python(*arguments: str, **environment: str) -> subprocess.CompletedProcess[str]:
