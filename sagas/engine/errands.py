@@ -13,12 +13,14 @@ from dataclasses import dataclass, field
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
-from django.db.models import Exists, OuterRef, Q
+from django.db.models import Q, QuerySet
+from django.db.models.expressions import CombinedExpression
 
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
 from sagas.engine import bulk, inbox
 from sagas.engine.admission import Admission
+from sagas.engine.facts import FactKind
 from sagas.engine.family import is_wanted_back, store_births
 from sagas.engine.locked import Locked, lock, write
 from sagas.engine.steering import turn_back
@@ -115,11 +117,21 @@ def make_room(freed: Counter[str]) -> None:
 
 def sweep() -> None:
     """Find the sagas for which a fact was left and that nobody was told of, and make them due."""
-    told = SagaFact.objects.filter(saga=OuterRef("pk"), applied_at=None)
-    forgotten = Saga.objects.filter(
-        Q(status__in=AT_WORK, held_by=None, due_at__gt=DatabaseTime()), Exists(told)
+    nudge(set(forgotten().values_list("pk", flat=True)[: inbox.MOST_AT_ONCE]))
+
+
+def forgotten(before: DatabaseTime | CombinedExpression | None = None) -> QuerySet[Saga]:
+    """Select the sagas that were told something, by default until now, and on which nobody has acted.
+
+    Those that rest between steps, and children that have completed and are called back by their parents.
+    """
+    told = SagaFact.objects.filter(applied_at=None, at__lte=before or DatabaseTime())
+    called_back = told.filter(kind=FactKind.TURN_BACK).values("saga")
+    return Saga.objects.filter(
+        Q(status__in=AT_WORK, held_by=None, due_at__gt=DatabaseTime())
+        | Q(status=SagaStatus.COMPLETED, parent__isnull=False, pk__in=called_back),
+        pk__in=told.values("saga"),
     )
-    nudge(set(forgotten.values_list("pk", flat=True)[: inbox.MOST_AT_ONCE]))
 
 
 def _take_back(saga_id: UUID) -> None:

@@ -10,14 +10,18 @@ from collections.abc import Sequence
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import Value
+from django.db.models.expressions import CombinedExpression
+from django.db.models.functions import Concat
 
+from sagas.clock import DatabaseTime
 from sagas.definitions import Event
 from sagas.engine import mutexes
 from sagas.engine.facts import FactKind
 from sagas.engine.locked import Locked
 from sagas.messaging import SUBSCRIBER
 from sagas.models import InboxMessage, InboxStatus, Saga, SagaFact, SagaStep
-from sagas.states import StepKind, StepStatus
+from sagas.states import AT_WORK, StepKind, StepStatus
 
 MOST_AT_ONCE = 500
 
@@ -93,3 +97,43 @@ def _deliver(arrived: Sequence[InboxMessage]) -> set[UUID]:
     InboxMessage.objects.filter(pk__in=taken).update(status=InboxStatus.TAKEN)
     InboxMessage.objects.filter(pk__in=pending.keys() - set(taken)).update(status=InboxStatus.KEPT)
     return set(sagas)
+
+
+def missed(before: DatabaseTime | CombinedExpression) -> dict[UUID, set[int]]:
+    """Return the sagas that wait for what came before this time, each with the primary keys of those events.
+
+    There are none, unless a delivery was lost or rows were brought here in another way than by `offer`.
+    """
+    events = (
+        InboxMessage.objects.filter(subscriber=SUBSCRIBER, at__lte=before)
+        .exclude(status=InboxStatus.TAKEN)
+        .annotate(address=Concat(Value("event:"), "topic", Value(":"), "key"))
+    )
+    steps = SagaStep.objects.filter(
+        kind=StepKind.EVENT,
+        status=StepStatus.WAITING,
+        waits_on__in=events.values("address"),
+        saga__status__in=AT_WORK,
+        saga__held_by=None,
+    )
+    waiting = list(steps.order_by("id").values_list("saga_id", "waits_on")[:MOST_AT_ONCE])
+    had = set(
+        SagaFact.objects.filter(
+            kind=FactKind.EVENT, saga__in=[saga for saga, _address in waiting]
+        ).values_list("saga_id", "source")
+    )
+    found: dict[UUID, set[int]] = {}
+    here = events.filter(address__in={waits_on for _saga, waits_on in waiting})
+    for pk, event_id, at in here.values_list("pk", "event_id", "address"):
+        for saga, waits_on in waiting:
+            if waits_on == at and (saga, str(event_id)) not in had:
+                found.setdefault(saga, set()).add(pk)
+    return found
+
+
+def deliver_missed() -> set[UUID]:
+    """Deliver events once more to the sagas that wait for them; return those sagas' ids."""
+    if found := missed(DatabaseTime()):
+        events = InboxMessage.objects.filter(pk__in=set().union(*found.values()), status=InboxStatus.KEPT)
+        events.update(status=InboxStatus.PENDING)
+    return deliver()

@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from datetime import timedelta
 from enum import Enum
 
-from django.db.models import QuerySet
+from django.db.models import Case, CharField, Q, QuerySet, Value, When
 
 from sagas.clock import DatabaseTime
+from sagas.engine import errands, inbox
+from sagas.engine.claims import known
 from sagas.models import Saga
 from sagas.states import AT_WORK
+from sagas.wake import wake
 
 
 class Lost(Enum):
@@ -21,6 +25,8 @@ class Lost(Enum):
     """It is due, and no worker has taken it."""
     FACT = "fact"
     """Something was asked of it that nobody acted on."""
+    EVENT = "event"
+    """The event it waits for is here."""
 
 
 def overdue(older_than: timedelta = timedelta(0)) -> QuerySet[Saga]:
@@ -29,6 +35,29 @@ def overdue(older_than: timedelta = timedelta(0)) -> QuerySet[Saga]:
     return late.order_by("due_at")
 
 
-def why(saga: Saga) -> Lost:
-    """Say what keeps an overdue saga."""
-    return Lost.DUE if saga.held_by is None else Lost.LEASE
+def lost(older_than: timedelta = timedelta(0), classes: Collection[Lost] = tuple(Lost)) -> QuerySet[Saga]:
+    """Select the sagas that should have moved more than `older_than` ago; each says as its `lost` why.
+
+    `classes` are the reasons to look for. The longest due come first, then those that only ought to be due.
+    """
+    before = DatabaseTime() - older_than
+    heard = list(inbox.missed(before))
+    told = list(errands.forgotten(before).values_list("pk", flat=True))
+    is_due = Q(status__in=AT_WORK, due_at__lte=before)
+    why = Case(
+        When(is_due & Q(held_by=None), then=Value(Lost.DUE.value)),
+        When(is_due, then=Value(Lost.LEASE.value)),
+        When(pk__in=heard, then=Value(Lost.EVENT.value)),
+        default=Value(Lost.FACT.value),
+        output_field=CharField(),
+    )
+    found = Saga.objects.filter(is_due | Q(pk__in=[*heard, *told])).annotate(lost=why)
+    return found.filter(lost__in=[each.value for each in classes]).order_by("due_at", "pk")
+
+
+def recover() -> None:
+    """Make due what should be, and ask the workers to look if anything is. Twice at once does no harm."""
+    errands.nudge(inbox.deliver_missed())
+    errands.sweep()
+    if overdue().filter(known()).exists():
+        wake()

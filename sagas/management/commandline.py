@@ -6,12 +6,15 @@ import getpass
 import json
 import os
 import re
+import signal
 import socket
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from datetime import timedelta
 from enum import IntEnum
-from typing import Any
+from time import monotonic, sleep
+from types import FrameType
+from typing import Any, Self
 from uuid import UUID
 
 from django.core.serializers.json import DjangoJSONEncoder
@@ -27,6 +30,42 @@ class ExitCode(IntEnum):
     PARTLY_FAILED = 3
     ATTENTION = 4
     """Something was found that a person or a monitor has to know of."""
+
+
+class Interruption:
+    """SIGINT and SIGTERM during the block, heeded when the work in hand is done.
+
+    The block ends by `SystemExit` then, with 130 or 143.
+    """
+
+    def __init__(self) -> None:
+        self._received: int | None = None
+        self._before: dict[int, Any] = {}
+
+    def __enter__(self) -> Self:
+        for number in (signal.SIGINT, signal.SIGTERM):
+            self._before[number] = signal.signal(number, self._receive)
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, *error: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+        if self._received is not None and kind is None:
+            raise SystemExit(128 + self._received)
+
+    @property
+    def came(self) -> bool:
+        """Whether one of them came."""
+        return self._received is not None
+
+    def wait(self, length: timedelta) -> None:
+        """Wait so long, or until one comes."""
+        until = monotonic() + length.total_seconds()
+        while not self.came and (left := until - monotonic()) > 0:
+            sleep(min(left, 0.1))  # A signal does not end a longer one.
+
+    def _receive(self, number: int, frame: FrameType | None) -> None:
+        self._received = number
 
 
 def actor() -> str:

@@ -1,20 +1,23 @@
-"""Moves what got stuck: asks workers to look, or runs the sagas in this process."""
+"""Moves what got stuck: asks workers to look, runs the sagas in this process, or turns them back."""
 
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db.models import QuerySet
 
 from sagas.clock import database_now
 from sagas.definitions import registry
-from sagas.engine.recovery import Lost, overdue, why
+from sagas.engine.recovery import Lost, lost, overdue, recover
 from sagas.engine.runner import Runner
+from sagas.exceptions import OperationRefused
 from sagas.models import Saga
+from sagas.operations.performing import perform
 from sagas.states import SagaStatus
 from sagas.wake import wake
 
@@ -29,6 +32,7 @@ class Wanted:
     older_than: timedelta = timedelta(0)
     definition: str | None = None
     sagas: Sequence[UUID] = ()
+    classes: Sequence[Lost] = tuple(Lost)
     limit: int | None = None
 
     @property
@@ -37,8 +41,8 @@ class Wanted:
         return self == Wanted()
 
     def find(self) -> list[Found]:
-        """Return what is overdue, the longest first."""
-        query = overdue(self.older_than).defer("input")
+        """Return what got stuck, the longest overdue first."""
+        query = lost(self.older_than, self.classes).defer("input")
         if self.definition is not None:
             query = query.filter(definition=self.definition)
         if self.sagas:
@@ -55,21 +59,21 @@ class Found:
     label: str
     status: str
     lost: Lost
-    overdue_by: timedelta
+    overdue_by: timedelta | None
+    """None: it is not due, but should have been made so."""
     can_run: bool
     """Whether the code in front of us knows the definition, in a version no older than the saga's."""
 
     @classmethod
-    def of(cls, saga: Saga, now: datetime) -> Found:
-        """Read a row of `overdue`."""
-        assert saga.due_at is not None
+    def of(cls, saga: Any, now: datetime) -> Found:
+        """Read a row of `lost`."""
         known = registry.get(saga.definition)
         return cls(
             id=saga.pk,
             label=str(saga),
             status=saga.status,
-            lost=why(saga),
-            overdue_by=now - saga.due_at,
+            lost=Lost(saga.lost),
+            overdue_by=now - saga.due_at if saga.due_at is not None and saga.due_at <= now else None,
             can_run=known is not None and saga.version <= known.version,
         )
 
@@ -104,26 +108,44 @@ def ring(found: Sequence[Found]) -> Summary:
     summary.recovered = sum(saga.can_run for saga in found)
     summary.skipped -= summary.recovered
     if summary.recovered:
-        wake()
+        recover()
     return summary
 
 
-def run(wanted: Wanted, found: Sequence[Found]) -> Summary:
-    """Run the sagas in this process, without the queue, until nothing of them is due or others have it."""
+def turn_back(found: Sequence[Found], *, by: str, reason: str) -> list[str]:
+    """Turn the sagas back, or ask it of whoever has them.
+
+    Return the sentences of those that refused: they go on as they went.
+    """
+    refusals: list[str] = []
+    for saga in found:
+        try:
+            perform(saga.id, "compensate", by=by, reason=reason)
+        except OperationRefused as refusal:
+            refusals.append(str(refusal))
+    return refusals
+
+
+def run(
+    wanted: Wanted, found: Sequence[Found], *, is_stopping: Callable[[], bool] = lambda: False
+) -> Summary:
+    """Run the sagas in this process, without the queue, until nothing of them is due or others have it.
+
+    `is_stopping` is asked from time to time whether to leave it at that.
+    """
+    recover()
     if wanted.is_everything:
-        while overdue().exists() and Runner().run().claimed:
+        while overdue().exists() and not is_stopping() and Runner().run().claimed:
             pass
     else:
         for start in range(0, len(found), CHUNK):
-            _run_only([saga.id for saga in found[start : start + CHUNK]])
+            ids = [saga.id for saga in found[start : start + CHUNK]]
+            due = overdue().filter(pk__in=ids)
+            while due.exists() and not is_stopping() and Runner(only=ids).run().claimed:
+                pass
     if found:
         wake()  # For what is due later: whoever looks leaves a wake-up for it.
     return _came_to(found)
-
-
-def _run_only(ids: Sequence[UUID]) -> None:
-    while overdue().filter(pk__in=ids).exists() and Runner(only=ids).run().claimed:
-        pass
 
 
 def _came_to(found: Sequence[Found]) -> Summary:

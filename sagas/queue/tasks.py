@@ -10,8 +10,10 @@ from django_q.conf import Conf
 
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
+from sagas.engine import recovery
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.runner import Runner
+from sagas.idempotency import purge_expired
 from sagas.models import Worker
 from sagas.wake import queue_name
 
@@ -25,6 +27,22 @@ def run_due() -> None:
             _recycle_process()
     except Exception:
         log.exception("A runner ended with an error; its sagas go on when their leases end.")
+
+
+def recover() -> None:
+    """Find what got stuck and have it taken, as `manage.py recover_sagas` does. Never raises."""
+    try:
+        recovery.recover()
+    except Exception:
+        log.exception("What got stuck could not be looked for; the next round will.")
+
+
+def purge() -> None:
+    """Delete what is kept for a while only and whose time is over. Never raises."""
+    try:
+        purge_expired()
+    except Exception:
+        log.exception("What has expired could not be deleted; the next round will.")
 
 
 def runners_allowed() -> int:

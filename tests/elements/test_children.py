@@ -51,6 +51,18 @@ def test_a_completed_child_is_undone_with_its_parent(define, play, pay_out):
     assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
 
 
+def test_a_completed_child_that_nobody_told_it_is_called_back_is_found(define, play, pay_out, monkeypatch):
+    play.always("tell", PermanentFailure("no"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    with monkeypatch.context() as dying:
+        dying.setattr("sagas.engine.errands._take_back", lambda saga_id: None)
+        saga = run_saga(define(child, step("tell")), {})
+    assert (saga.status, saga.children.get().status) == ("compensating", "completed")
+    run_due()
+    assert saga.children.get().status == "compensated"
+    assert Saga.objects.get(pk=saga.pk).status == "compensated"
+
+
 def test_a_payroll_of_a_thousand(define, play, pay_out):
     saga = run_saga(define(payroll(pay_out, 1000)), {})
     assert saga.status == "completed"
