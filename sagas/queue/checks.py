@@ -7,10 +7,14 @@ from typing import Any
 
 from django.conf import settings
 from django.core.checks import CheckMessage, Error, Tags, Warning, register
-from django.db import connections
+from django.db import connections, router
+from django.utils.module_loading import import_string
 from django_q.conf import Conf
+from django_q.models import Schedule
 
 from sagas.models import Saga
+from sagas.queue.broker import NotifyBroker, can_notify
+from sagas.queue.schedules import RECOVER, installed
 from sagas.wake import task_timeout
 
 
@@ -40,6 +44,27 @@ def check_durability(databases: Any = None, **kwargs: Any) -> list[CheckMessage]
                     )
                 )
     return found
+
+
+@register("sagas", Tags.database, deploy=True)
+def check_recovery(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
+    """Somebody looks for sagas whose wake-up was lost."""
+    alias = router.db_for_read(Schedule)
+    if alias not in (databases or []):
+        return []
+    if (
+        Schedule._meta.db_table in connections[alias].introspection.table_names()
+        and RECOVER.name in installed()
+    ):
+        return []
+    return [
+        Warning(
+            "Nobody looks for sagas that got stuck: django-q2 has no schedule for it, so a saga whose "
+            "wake-up was lost waits until some other is started.",
+            hint="Run manage.py sync_schedules --install; or, where saga_cluster runs, silence this check.",
+            id="sagas.W003",
+        )
+    ]
 
 
 def _errors() -> Iterator[CheckMessage]:
@@ -97,3 +122,21 @@ def _warnings() -> Iterator[CheckMessage]:
             hint="Use the pool in the web process only.",
             id="sagas.W007",
         )
+    if _is_deaf():
+        yield Warning(
+            "Q_CLUSTER['broker_class'] is to be woken by PostgreSQL through psycopg 3, and wake-ups are "
+            f"queued elsewhere, so it looks for them every {Conf.POLL} s, as django-q2's own broker does.",
+            hint="Keep sagas in PostgreSQL and install psycopg 3, or remove broker_class.",
+            id="sagas.W008",
+        )
+
+
+def _is_deaf() -> bool:
+    """Say whether the broker is one that listens, where it cannot."""
+    if not Conf.BROKER_CLASS:
+        return False
+    try:
+        broker = import_string(Conf.BROKER_CLASS)
+    except ImportError:
+        return False
+    return issubclass(broker, NotifyBroker) and not can_notify(connections[Saga.objects.db])

@@ -9,7 +9,8 @@ from django.core.checks import Error, Warning
 from django.db import connection
 from django_q.conf import Conf
 
-from sagas.queue.checks import check_durability, check_queue
+from sagas.queue.checks import check_durability, check_queue, check_recovery
+from sagas.queue.schedules import install
 from sagas.wake import task_timeout
 from tests.samples import postgresql_only, sqlite_only
 
@@ -106,8 +107,9 @@ def test_E023():
 
 
 def test_the_database_is_asked_only_when_djangos_checks_may():
-    assert check_durability(databases=None) == []
-    assert check_durability(databases=["other"]) == []
+    for check in (check_durability, check_recovery):
+        assert check(databases=None) == []
+        assert check(databases=["other"]) == []
 
 
 @sqlite_only
@@ -157,3 +159,32 @@ def test_W007(database):
         "sockets."
     )
     assert warning.hint == "Use the pool in the web process only."
+
+
+@sqlite_only
+def test_W008(conf):
+    conf(BROKER_CLASS="sagas.queue.broker.NotifyBroker")
+    [warning] = check_queue()
+    assert isinstance(warning, Warning)
+    assert warning.id == "sagas.W008"
+    assert warning.msg == (
+        "Q_CLUSTER['broker_class'] is to be woken by PostgreSQL through psycopg 3, and wake-ups are queued "
+        f"elsewhere, so it looks for them every {Conf.POLL} s, as django-q2's own broker does."
+    )
+    assert warning.hint == "Keep sagas in PostgreSQL and install psycopg 3, or remove broker_class."
+
+
+@pytest.mark.django_db
+def test_W003():
+    [warning] = check_recovery(databases=["default"])
+    assert isinstance(warning, Warning)
+    assert warning.id == "sagas.W003"
+    assert warning.msg == (
+        "Nobody looks for sagas that got stuck: django-q2 has no schedule for it, so a saga whose wake-up "
+        "was lost waits until some other is started."
+    )
+    assert warning.hint == (
+        "Run manage.py sync_schedules --install; or, where saga_cluster runs, silence this check."
+    )
+    install()
+    assert check_recovery(databases=["default"]) == []

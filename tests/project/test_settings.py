@@ -218,6 +218,21 @@ class TestQueue:
     def test_sqlite_is_polled_less_often(self, url: str, poll: float) -> None:
         assert read_settings("Q_CLUSTER", DATABASE_URL=url)["Q_CLUSTER"]["poll"] == poll
 
+    @pytest.mark.parametrize(
+        ("environment", "is_told"),
+        [
+            ({"DATABASE_URL": "postgres://localhost/sagas"}, True),
+            ({"DATABASE_URL": "postgres://localhost/sagas", "Q_NOTIFY": "0"}, False),
+            ({"DATABASE_URL": "sqlite:///x.sqlite3"}, False),
+        ],
+    )
+    def test_postgresql_tells_the_workers_unless_that_is_unwanted(
+        self, environment: dict[str, str], is_told: bool
+    ) -> None:
+        queue = read_settings("Q_CLUSTER", **environment)["Q_CLUSTER"]
+
+        assert queue.get("broker_class") == ("sagas.queue.broker.NotifyBroker" if is_told else None)
+
     def test_a_cluster_name_in_the_environment_breaks_no_command(self) -> None:
         process = run_python("-c", "import django_q.conf", Q_CLUSTER_NAME="other")
 
