@@ -35,6 +35,8 @@ class StepContext:
     """In a compensation: what the action returned; None if whether it took effect is not known."""
     deadline: datetime | None = None
     """When this attempt is given up."""
+    traceparent: str | None = None
+    """The W3C trace context of this attempt, for requests it makes; None if the saga has no trace."""
     log: logging.Logger = field(default=_log, repr=False, compare=False)
     """Its lines carry the saga's id."""
     published: list[Event] = field(default_factory=list, repr=False, compare=False)

@@ -69,6 +69,7 @@ def _attempt(told: dict[str, Any]) -> Attempt:
         key=told["key"],
         fence=told["fence"],
         input=told["input"],
+        traceparent=told["traceparent"],
         results=told["results"],
         lease_ends=float("inf"),
         asked_to_stop=told["asked_to_stop"],

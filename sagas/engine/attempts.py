@@ -26,6 +26,7 @@ class Held:
     """By the monotonic clock of this process, measured from before the claim."""
     renewable_until: float = 0.0
     """No renewal after this: by then every attempt in flight was given up. Same clock."""
+    traceparent: str = ""
     asked_to_stop: bool = False
     """Somebody wants the saga turned back, or its deadline is over."""
 
@@ -55,6 +56,18 @@ class Attempt:
     def is_atomic(self) -> bool:
         """Whether its effect commits together with its outcome."""
         return self.step.atomic and self.direction is Direction.FORWARD and self.call is Call.ACTION
+
+    @property
+    def attributes(self) -> dict[str, str | int]:
+        """Describe the attempt for traces."""
+        return {
+            "saga.id": str(self.held.id),
+            "saga.definition": self.held.definition,
+            "saga.step": self.step.name,
+            "saga.direction": self.direction.value,
+            "saga.call": self.call.value,
+            "saga.attempt": self.number,
+        }
 
     @property
     def label(self) -> str:

@@ -34,6 +34,7 @@ SAGA_FIELDS = (
     "continues",
     "restarted_from",
     "correlation_id",
+    "traceparent",
     "started_by",
 )
 STEP_FIELDS = (
@@ -66,6 +67,7 @@ def new_saga(
     saga_id: UUID | None = None,
     started_by: str = "",
     correlation_id: str | None = None,
+    traceparent: str = "",
     continues: UUID | None = None,
 ) -> Saga:
     """Return a saga that is not stored yet."""
@@ -80,6 +82,7 @@ def new_saga(
         steps_total=len(outline.steps),
         current_step=next(iter(outline.steps)),
         correlation_id=correlation_id or str(saga_id),
+        traceparent=traceparent,
         started_by=started_by,
         continues_id=continues,
     )

@@ -13,13 +13,12 @@ from typing import Any, cast
 
 from sagas.definitions import StepContext
 from sagas.engine.attempts import Attempt, NotDone, Overtaken, Settled
-from sagas.engine.functions import arguments, call_here, context_of, raised, returned, unsent
+from sagas.engine.functions import arguments, call_here, context_of, raised, returned, tracing_of, unsent
 from sagas.engine.isolation import call_apart
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
 from sagas.exceptions import OutcomeUnknown
 from sagas.states import Call, Outcome
-from sagas.telemetry import current_saga
 
 log = logging.getLogger("sagas.engine")
 
@@ -99,19 +98,20 @@ class Calls:
                 self._came_back(attempt, unsent(attempt))
 
     async def _run(self, attempt: Attempt, sent: float) -> None:
-        current_saga.set(attempt.held.id)  # In the task's own context: there is nothing to set back.
         function = cast(
             "Callable[[StepContext], Coroutine[Any, Any, Any]]",
             attempt.step.function(attempt.direction, attempt.call),
         )
-        try:
-            ctx = context_of(attempt)
-            result = await function(*arguments(attempt, ctx))
-            settled = returned(attempt, result, sent=sent, events=ctx.published)
-        except BaseException as error:
-            if self._loop.is_closed():
-                raise  # The runner is gone, and this is how Python clears away what it left.
-            settled = raised(attempt, error, sent=sent)
+        with tracing_of(attempt) as trace:
+            try:
+                ctx = context_of(attempt)
+                result = await function(*arguments(attempt, ctx))
+                settled = returned(attempt, result, sent=sent, events=ctx.published)
+            except BaseException as error:
+                if self._loop.is_closed():
+                    raise  # The runner is gone, and this is how Python clears away what it left.
+                settled = raised(attempt, error, sent=sent)
+            trace.came_to(settled.outcome.value, settled.error_class)
         self._came_back(attempt, settled)
 
     def _run_in_thread(self, attempt: Attempt) -> None:

@@ -186,6 +186,7 @@ def _take(locked: Locked, worker: UUID, lease: timedelta, began: float) -> Held:
         key=saga.key,
         fence=saga.fence,
         input=saga.input,
+        traceparent=saga.traceparent,
         results={name: step.result for name, step in locked.steps.items() if step.result is not None},
         lease_ends=began + lease.total_seconds(),
     )

@@ -41,6 +41,7 @@ def bear(
             key=births.business_key(element.definition, input),
             saga_id=child_id(parent.pk, step.name, index if many else None),
             correlation_id=parent.correlation_id,
+            traceparent=parent.traceparent,
         )
         child.parent_id, child.parent_step = parent.pk, step.name
         locked.births.append(child)

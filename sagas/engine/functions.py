@@ -22,7 +22,7 @@ from sagas.engine.inputs import validated
 from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
 from sagas.models import Saga
 from sagas.states import Call, Outcome
-from sagas.telemetry import tracing
+from sagas.telemetry import current_traceparent, tracing
 
 log = logging.getLogger("sagas.engine")
 
@@ -44,8 +44,14 @@ def context_of(attempt: Attempt) -> StepContext:
         undoes=attempt.undoes,
         result=attempt.result,
         deadline=timezone.now() + step.time_limit(attempt.direction, attempt.call),
+        traceparent=current_traceparent.get() or None,
         asked_to_stop=lambda: held.asked_to_stop,
     )
+
+
+def tracing_of(attempt: Attempt) -> tracing:
+    """Return what marks the log lines and calls of an attempt as its own."""
+    return tracing(attempt.held.id, attempt.held.traceparent, attempt)
 
 
 def returned(attempt: Attempt, result: Any, *, sent: float, events: Sequence[Event] = ()) -> Settled:
@@ -136,14 +142,16 @@ def call_here(attempt: Attempt) -> Settled:
     """Make the call in this thread, to its end."""
     sent = monotonic()
     function = attempt.step.function(attempt.direction, attempt.call)
-    with tracing(attempt.held.id):
+    with tracing_of(attempt) as trace:
         try:
             if is_async(function):
                 function = async_to_sync(function)
             make = _called_atomically if attempt.is_atomic else _called
-            return make(attempt, function, sent)
+            settled = make(attempt, function, sent)
         except BaseException as error:
-            return raised(attempt, error, sent=sent)
+            settled = raised(attempt, error, sent=sent)
+        trace.came_to(settled.outcome.value, settled.error_class)
+        return settled
 
 
 def call_trustingly(attempt: Attempt) -> Settled:
@@ -151,7 +159,7 @@ def call_trustingly(attempt: Attempt) -> Settled:
 
     What it wrote can only be undone with everything else in the transaction then.
     """
-    with tracing(attempt.held.id):
+    with tracing_of(attempt):
         try:
             settled = _called(attempt, attempt.step.function(attempt.direction, attempt.call), monotonic())
         except BaseException as error:

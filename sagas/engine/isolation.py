@@ -128,6 +128,7 @@ def _told(attempt: Attempt) -> dict[str, Any]:
         "key": held.key,
         "fence": held.fence,
         "input": held.input,
+        "traceparent": held.traceparent,
         "results": held.results,
         "asked_to_stop": held.asked_to_stop,
         "step": attempt.step.name,

@@ -80,6 +80,8 @@ class Saga(StatusModel):
     )
 
     correlation_id = models.CharField(_("correlation id"), max_length=200)
+    traceparent = models.CharField(_("trace context"), max_length=55, blank=True)
+    """The W3C trace context it was started in, if any."""
     started_by = models.CharField(_("started by"), max_length=200, blank=True)
     created_at = models.DateTimeField(_("created"), db_default=InsertTime())
     updated_at = models.DateTimeField(_("updated"), db_default=InsertTime())

@@ -19,7 +19,7 @@ from sagas.keys import MAX_KEY, saga_id_for, template_names
 from sagas.models import Saga
 from sagas.operations.actors import Actor, By
 from sagas.states import LIVE
-from sagas.telemetry import current_saga
+from sagas.telemetry import current_saga, traceparent_of
 from sagas.wake import wake_on_commit
 
 
@@ -46,18 +46,21 @@ def start(
     if_live: IfLive = RAISE,
     by: By = None,
     correlation_id: str | None = None,
+    traceparent: str | None = None,
 ) -> Saga:
     """Start a saga and return it; a worker takes it once the caller's transaction commits.
 
     `key` is the business key of a definition that derives none from its input. `idempotency_key` makes the
-    saga's id: the same caller starting again under it gets the same saga. Raises `InputRefused`,
-    `DuplicateKey` (a live saga holds the key and `if_live` is RAISE), `IdempotencyKeyReused` (with another
-    input than the first time), `LockHeld` (by a definition that refuses to wait), `UnknownDefinition`,
-    `DefinitionError`. A saga that a step of another starts continues that one.
+    saga's id: the same caller starting again under it gets the same saga. `traceparent` is the W3C trace
+    context it belongs to, by default the caller's own; one that is malformed is ignored. A saga that a step of another starts continues that one.
+
+    Raises `InputRefused`, `DuplicateKey` (a live saga holds the key and `if_live` is RAISE),
+    `IdempotencyKeyReused` (with another input than the first time), `LockHeld` (by a definition that refuses
+    to wait), `UnknownDefinition`, `DefinitionError`.
     """
     cls = _definition(definition)
     actor = Actor.of(by)
-    saga = _prepared(cls, input, key, actor, idempotency_key, correlation_id)
+    saga = _prepared(cls, input, key, actor, idempotency_key, correlation_id, traceparent)
     for _ in range(MOST_TRIES):
         with transaction.atomic(using=Saga.objects.db, savepoint=False):
             if saga.pk in store([saga], cls):
@@ -108,6 +111,7 @@ def _prepared(
     actor: Actor,
     idempotency_key: str | None,
     correlation_id: str | None,
+    traceparent: str | None = None,
 ) -> Saga:
     stored = validated(definition, input)
     try:
@@ -133,6 +137,7 @@ def _prepared(
         else None,
         started_by=actor.name,
         correlation_id=correlation_id,
+        traceparent=traceparent_of(traceparent),
         continues=current_saga.get(),
     )
 
