@@ -159,11 +159,12 @@ def call_trustingly(attempt: Attempt) -> Settled:
 
     What it wrote can only be undone with everything else in the transaction then.
     """
-    with tracing_of(attempt):
+    with tracing_of(attempt) as trace:
         try:
             settled = _called(attempt, attempt.step.function(attempt.direction, attempt.call), monotonic())
         except BaseException as error:
             raise NotDone(attempt.label) from error
+        trace.came_to(settled.outcome.value, settled.error_class)
     if settled.outcome is not Outcome.DONE:
         raise NotDone(attempt.label)
     return settled

@@ -35,7 +35,7 @@ class ExitCode(IntEnum):
 class Interruption:
     """SIGINT and SIGTERM during the block, heeded when the work in hand is done.
 
-    The block ends by `SystemExit` then, with 130 or 143.
+    The block ends by `SystemExit` then, with 130 or 143; at once if another comes.
     """
 
     def __init__(self) -> None:
@@ -65,6 +65,8 @@ class Interruption:
             sleep(min(left, 0.1))  # A signal does not end a longer one.
 
     def _receive(self, number: int, frame: FrameType | None) -> None:
+        if self.came:
+            raise KeyboardInterrupt  # Whoever says it twice does not want to wait.
         self._received = number
 
 

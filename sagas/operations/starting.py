@@ -52,7 +52,8 @@ def start(
 
     `key` is the business key of a definition that derives none from its input. `idempotency_key` makes the
     saga's id: the same caller starting again under it gets the same saga. `traceparent` is the W3C trace
-    context it belongs to, by default the caller's own; one that is malformed is ignored. A saga that a step of another starts continues that one.
+    context it belongs to, by default the caller's own; one that is malformed is ignored. A saga that a step
+    of another starts continues that one.
 
     Raises `InputRefused`, `DuplicateKey` (a live saga holds the key and `if_live` is RAISE),
     `IdempotencyKeyReused` (with another input than the first time), `LockHeld` (by a definition that refuses

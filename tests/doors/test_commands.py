@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import signal
 from datetime import timedelta
 from io import StringIO
 from uuid import UUID, uuid4
@@ -11,7 +12,7 @@ import pytest
 from django.core.management import CommandError, call_command
 
 from sagas import PermanentFailure, clock, start
-from sagas.management.commandline import duration
+from sagas.management.commandline import Interruption, duration
 from sagas.models import Saga
 from sagas.testing import run_due, run_saga
 from tests.samples import step
@@ -310,3 +311,24 @@ def test_an_unknown_id_and_a_key_that_looks_like_one_are_told_apart(define):
     saga = start(definition, {}, key=key)
 
     assert str(saga.pk) in run("show_saga", key)[0]
+
+
+def told_to_stop(*signals: signal.Signals) -> bool:
+    with Interruption() as interruption:
+        for number in signals:
+            signal.raise_signal(number)
+        interruption.wait(timedelta(days=1))
+        return interruption.came
+
+
+def test_a_signal_is_heeded_when_the_work_is_done():
+    before = signal.getsignal(signal.SIGTERM)
+    with pytest.raises(SystemExit) as end:
+        told_to_stop(signal.SIGTERM)
+    assert end.value.code == 143
+    assert signal.getsignal(signal.SIGTERM) is before
+
+
+def test_a_second_one_is_heeded_at_once():
+    with pytest.raises(KeyboardInterrupt):
+        told_to_stop(signal.SIGTERM, signal.SIGINT)
