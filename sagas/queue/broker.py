@@ -54,14 +54,19 @@ class NotifyBroker(ORM):  # type: ignore[misc]  # django-q2 is untyped
     _is_cut_off = False
 
     def enqueue(self, task: str) -> int:
-        """Queue a message, and tell those who listen once the transaction at hand commits."""
-        self.get_connection()  # Outside of the transaction, it replaces a connection that is too old.
+        """Queue a message, and tell those who listen once the transaction at hand commits. One statement."""
+        self.get_connection()  # It replaces a connection that is too old.
         connection = self._connection
-        with transaction.atomic(using=connection.alias, savepoint=False):
-            key: int = super().enqueue(task)
-            if can_notify(connection):
-                notify(connection, self.list_key)
-        return key
+        if not can_notify(connection):
+            return int(super().enqueue(task))
+        queue = self.list_key or Conf.CLUSTER_NAME
+        with connection.cursor() as cursor:
+            cursor.execute(
+                f"WITH queued AS (INSERT INTO {OrmQ._meta.db_table} (key, payload, lock) VALUES (%s, %s, %s) "
+                "RETURNING id) SELECT id, pg_notify(%s, %s) FROM queued",
+                [queue, task, timezone.now(), CHANNEL, queue],
+            )
+            return int(cursor.fetchone()[0])
 
     def dequeue(self) -> list[tuple[int, str]] | None:
         """Take messages, or wait for one."""
@@ -167,7 +172,8 @@ class Listener:
         self._connection = driver.connect(**parameters)
         self._connection.execute(f"LISTEN {CHANNEL}")
         proof = uuid4().hex
-        notify(connection, proof)
+        with connection.cursor() as cursor:
+            cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, proof])
         if not self._hears(proof, HEARS_WITHIN.total_seconds()):
             raise driver.OperationalError(
                 "it listens and hears nothing, as through a pooler that lends connections by the transaction"
@@ -189,12 +195,6 @@ class Listener:
         self.close()
         self._pause = min(max(2 * self._pause, 1.0), LONGEST_PAUSE.total_seconds())
         self._deaf_until = monotonic() + self._pause
-
-
-def notify(connection: BaseDatabaseWrapper, payload: str) -> None:
-    """Tell those who listen, once the transaction at hand commits."""
-    with connection.cursor() as cursor:
-        cursor.execute("SELECT pg_notify(%s, %s)", [CHANNEL, payload])
 
 
 def _driver(connection: Any) -> Any:
