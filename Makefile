@@ -9,12 +9,13 @@ CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u ALLOWED_HOSTS -u DJANGO_S
 	-u Q_NOTIFY -u Q_CLUSTER_NAME -u SAGAS_LEASE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test lint types contracts migrations check bench bench-growth
+.PHONY: help demo test fuzz lint types contracts migrations check bench bench-growth bench-http
 
 help:
 	@echo "make demo    run the demo: workers and a web server, until Ctrl-C"
 	@echo "make test    run the tests on SQLite and on PostgreSQL (ARGS='-k name' is passed to pytest)"
 	@echo "make bench   measure it beside its peers (about seven minutes; ARGS='--only async,dbos --rounds 1')"
+	@echo "make fuzz    ask the API for whatever its schema allows and forbids (about five minutes)"
 	@echo "make check   lint, types, import contracts, system checks, migrations"
 
 # Stamps, so that requirements are installed when they change and not each time.
@@ -49,6 +50,12 @@ bench: $(VENV)/checks
 
 bench-growth: $(VENV)/checks
 	$(CLEAN) $(BIN)/python -m benchmarks growth $(ARGS)
+
+bench-http: $(VENV)/checks
+	$(CLEAN) $(BIN)/python -m benchmarks.http $(ARGS)
+
+fuzz: $(VENV)/checks
+	$(CLEAN) $(BIN)/python -m tests.postgres $(BIN)/python -m tests.fuzzing $(ARGS)
 
 lint: $(VENV)/checks
 	$(BIN)/ruff check .

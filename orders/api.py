@@ -5,8 +5,8 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any
 
+from drf_spectacular.utils import extend_schema, extend_schema_view
 from rest_framework import mixins, serializers, status, viewsets
-from rest_framework.pagination import CursorPagination
 from rest_framework.permissions import DjangoModelPermissions
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -16,7 +16,13 @@ from orders.exceptions import OrderRefused
 from orders.models import Order, OrderLine
 from orders.services import MOST_OF_ONE_PRODUCT, place_order
 from orders.trouble import Trouble
+from sagas.api.filters import PageFilter, PageSerializer
+from sagas.api.headers import idempotency_key
+from sagas.api.openapi import IDEMPOTENCY_KEY, reading, writing
+from sagas.api.pagination import TimeCursorPagination
+from sagas.api.parsers import SagaJSONParser
 from sagas.api.problems import ProblemViews
+from sagas.api.repeats import once
 from sagas.api.serializers import RowSerializer, StrictSerializer
 
 
@@ -67,7 +73,7 @@ class LineSerializer(RowSerializer):
 class OrderSerializer(RowSerializer):
     """An order and the links to what moves it."""
 
-    url = serializers.HyperlinkedIdentityField(view_name="order-detail")
+    url = serializers.SerializerMethodField()
     lines = LineSerializer(many=True, read_only=True)
     saga = serializers.SerializerMethodField()
 
@@ -75,20 +81,32 @@ class OrderSerializer(RowSerializer):
         model = Order
         fields = ("id", "number", "url", "email", "status", "total", "trouble", "lines", "saga", "placed_at")
 
+    def get_url(self, order: Order) -> str:
+        """Return the address of the order."""
+        return str(reverse("order-detail", args=[order.pk], request=self.context["request"]))
+
     def get_saga(self, order: Order) -> str | None:
         """Return the address of the saga that moves the order."""
         if order.saga_id is None:
             return None
-        return reverse("saga-detail", args=[order.saga_id], request=self.context["request"])
+        return str(reverse("saga-detail", args=[order.saga_id], request=self.context["request"]))
 
 
-class OrderPagination(CursorPagination):
+class OrderPagination(TimeCursorPagination):
     """Newest first."""
 
     ordering = ("-placed_at", "-id")
-    page_size = 50
 
 
+@extend_schema_view(
+    list=extend_schema(parameters=[PageSerializer], responses=reading(OrderSerializer(many=True), 400)),
+    retrieve=extend_schema(responses=reading(OrderSerializer, 404)),
+    create=extend_schema(
+        parameters=[IDEMPOTENCY_KEY],
+        request=NewOrderSerializer,
+        responses=writing({201: OrderSerializer}, 409, 422),
+    ),
+)
 class OrderViewSet(
     ProblemViews, mixins.ListModelMixin, mixins.RetrieveModelMixin, viewsets.GenericViewSet[Order]
 ):
@@ -98,20 +116,34 @@ class OrderViewSet(
     serializer_class = OrderSerializer
     pagination_class = OrderPagination
     permission_classes = (OrderPermissions,)
+    parser_classes = (SagaJSONParser,)
+    filter_backends = (PageFilter,)
+    lookup_value_regex = "[^/]+"
 
     def create(self, request: Request) -> Response:
         """Write the order down and start its saga: 201, for the order exists; its saga goes on by itself."""
         form = NewOrderSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         asked = form.validated_data
+        replayed = False
+        if (key := idempotency_key(request)) is None:
+            pk = self._placed(asked)
+        else:
+            client, place = request.user.get_username(), "POST orders"
+            pk, replayed = once(
+                lambda: self._placed(asked), key=key, client=client, place=place, body=request.data
+            )
+        body = self.get_serializer(self.get_queryset().get(pk=pk)).data
+        headers = {"Location": body["url"]} | ({"Idempotency-Replayed": "true"} if replayed else {})
+        return Response(body, status=status.HTTP_201_CREATED, headers=headers)
+
+    def _placed(self, asked: dict[str, Any]) -> str:
         try:
             order = place_order(
-                asked["email"], asked["lines"], trouble=Trouble(asked["trouble"]), by=request.user
+                asked["email"], asked["lines"], trouble=Trouble(asked["trouble"]), by=self.request.user
             )
         except OrderRefused as refusal:
             raise serializers.ValidationError(
                 {"lines": [serializers.ErrorDetail(str(refusal), code=refusal.code)]}
             ) from refusal
-        body = self.get_serializer(order).data
-        # A plain string: WSGI servers refuse a subclass, as the link in the body is.
-        return Response(body, status=status.HTTP_201_CREATED, headers={"Location": str(body["url"])})
+        return str(order.pk)

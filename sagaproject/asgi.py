@@ -1,9 +1,66 @@
-"""The ASGI callable that servers import."""
+"""The ASGI callable that servers import.
 
+Requests are answered in a few threads that keep their database connections, in one hop from the event loop:
+Django's own handler gives each request a thread of its own, with a connection of its own, and crosses over
+for each middleware. Only those that wait for something go through Django's asynchronous middleware.
+"""
+
+from __future__ import annotations
+
+import asyncio
 import os
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
 
-from django.core.asgi import get_asgi_application
+import django
+from django.core.handlers.asgi import ASGIHandler, ASGIRequest
+from django.core.handlers.base import BaseHandler
+from django.db import close_old_connections
+from django.http import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
+os.environ.setdefault("PREPARE_STATEMENTS", "1")
 
-application = get_asgi_application()
+THREADS = 4
+"""Requests answered at once by one process. More would wait for Python's lock."""
+
+
+class Handler(ASGIHandler):
+    """Answers in threads what does not wait."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._sync = BaseHandler()
+        self._sync.load_middleware()
+        self._threads = ThreadPoolExecutor(THREADS, "request")
+
+    async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
+        if scope["type"] != "http":
+            raise ValueError(f"Only HTTP is served here, not {scope['type']}.")
+        await self.handle(scope, receive, send)
+
+    async def get_response_async(self, request: Any) -> HttpResponseBase:
+        if _waits(request):
+            return await super().get_response_async(request)
+        answered = asyncio.get_running_loop().run_in_executor(self._threads, self._respond, request)
+        try:
+            return await asyncio.shield(answered)
+        except asyncio.CancelledError:
+            await asyncio.wait([answered])  # The client is gone, but what it asked for is half done.
+            raise
+
+    def _respond(self, request: ASGIRequest) -> HttpResponseBase:
+        # Django's signals are sent on another thread, and these connections are this one's.
+        close_old_connections()
+        try:
+            return self._sync.get_response(request)
+        finally:
+            close_old_connections()
+
+
+def _waits(request: ASGIRequest) -> bool:
+    return "wait" in request.headers.get("Prefer", "") or request.path.endswith("/stream/")
+
+
+django.setup(set_prefix=False)
+application = Handler()

@@ -63,6 +63,8 @@ INSTALLED_APPS = [
     "django.contrib.staticfiles",
     "rest_framework",
     "rest_framework.authtoken",
+    "drf_spectacular",
+    "drf_spectacular_sidecar",
     "django_q",
     "sagas",
     "orders",
@@ -124,7 +126,29 @@ REST_FRAMEWORK = {
         "rest_framework.authentication.SessionAuthentication",
     ],
     "DEFAULT_PERMISSION_CLASSES": ["rest_framework.permissions.IsAuthenticated"],
+    "DEFAULT_SCHEMA_CLASS": "drf_spectacular.openapi.AutoSchema",
     "TEST_REQUEST_DEFAULT_FORMAT": "json",
+}
+
+SPECTACULAR_SETTINGS = {
+    "TITLE": "Sagas",
+    "DESCRIPTION": "Start sagas, follow them, operate them; and the orders of the demonstration.",
+    "VERSION": "1",
+    "OAS_VERSION": "3.1.0",
+    "SERVE_INCLUDE_SCHEMA": False,
+    "SERVE_PERMISSIONS": ["rest_framework.permissions.AllowAny"],  # It tells of endpoints, not of data.
+    # From this server: the pages work where there is no other.
+    "SWAGGER_UI_DIST": "SIDECAR",
+    "SWAGGER_UI_FAVICON_HREF": "SIDECAR",
+    "COMPONENT_SPLIT_REQUEST": True,
+    "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
+    "ENUM_NAME_OVERRIDES": {
+        "SagaStatusEnum": "sagas.states.SagaStatus",
+        "StepStatusEnum": "sagas.states.StepStatus",
+        "StepKindEnum": "sagas.states.StepKind",
+        "HistoryKindEnum": "sagas.models.HistoryKind",
+        "OrderStatusEnum": "orders.models.OrderStatus",
+    },
 }
 
 
@@ -156,6 +180,10 @@ POSTGRESQL: Final[dict[str, Any]] = {
         ),
     },
 }
+if env.bool("PREPARE_STATEMENTS", default=False):
+    # The web server makes the same few statements over and over, and planning them is half of what they cost.
+    # Not through a pooler that gives each transaction another connection.
+    POSTGRESQL["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 5}
 
 
 def _database(url: str | None) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import timedelta
 from functools import cache
@@ -40,6 +41,14 @@ class SagaSettings:
     """How long results are kept under their idempotency keys."""
     alert: str = "sagas.engine.bell.log_alert"
     """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
+    problem_base: str = ""
+    """Where the pages of the API's kinds of problem are; empty: where the API is."""
+    require_idempotency_key: bool = False
+    """Whether the API starts sagas only under an Idempotency-Key."""
+    require_if_match: bool = False
+    """Whether the API operates only on sagas that were looked at."""
+    require_reason: Collection[str] = ()
+    """The operations that the API does only with a reason."""
 
     def __post_init__(self) -> None:
         for name in ("lease", "budget", "linger", "poll", "idempotency_ttl"):

@@ -1,12 +1,52 @@
-from rest_framework.pagination import CursorPagination
+"""Pages by cursor. There is no total: counting a million rows is not worth a number."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from django.db.models import QuerySet
+from django.utils.dateparse import parse_datetime
+from django.utils.translation import gettext as _
+from rest_framework.exceptions import ErrorDetail, NotFound
+from rest_framework.pagination import Cursor, CursorPagination
+from rest_framework.request import Request
+from rest_framework.views import APIView
+
+from sagas.api.filters import ParametersRefused
 
 
-class SagaPagination(CursorPagination):
-    """Newest first. There is no total: counting a million rows is not worth a number."""
+class TimeCursorPagination(CursorPagination):
+    """Ordered by a time. A cursor that this API never gave is refused."""
 
-    ordering = ("-created_at", "-id")
     page_size = 50
     page_size_query_param = "page_size"
     max_page_size = 200
     # Sagas started together were created at one moment, and within it the cursor counts them.
     offset_cutoff = 1_000_000
+
+    def decode_cursor(self, request: Request) -> Cursor | None:
+        try:
+            cursor: Cursor | None = super().decode_cursor(request)
+            if cursor is not None and cursor.position is not None and not _is_time(str(cursor.position)):
+                raise NotFound
+        except NotFound:
+            text = _("This is no cursor of this list. Follow its links, or leave the cursor out.")
+            raise ParametersRefused({"cursor": [ErrorDetail(text, code="invalid")]}) from None
+        return cursor
+
+
+class SagaPagination(TimeCursorPagination):
+    """Newest first, unless asked for another of a few orders."""
+
+    ordering = ("-created_at", "-id")
+
+    def get_ordering(self, request: Request, queryset: QuerySet[Any], view: APIView) -> tuple[str, ...]:
+        asked = request.query_params.get("ordering", "-created_at")
+        return (asked, "-id" if asked.startswith("-") else "id")
+
+
+def _is_time(text: str) -> bool:
+    try:
+        return parse_datetime(text) is not None
+    except ValueError:
+        return False

@@ -6,47 +6,54 @@ alone.
 
 from __future__ import annotations
 
+import logging
+import re
 from collections.abc import Iterator, Mapping
 from http import HTTPStatus
 from typing import Any
+from uuid import uuid4
 
+from django.core.signals import got_request_exception
+from django.db import InterfaceError, OperationalError
 from django.http import Http404
+from django.urls import reverse as path_of
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
-from rest_framework.views import APIView, exception_handler
+from rest_framework.views import APIView, exception_handler, set_rollback
 
 from sagas.api.filters import ParametersRefused
+from sagas.api.kinds import KINDS
+from sagas.conf import saga_settings
 from sagas.exceptions import (
     DuplicateKey,
     IdempotencyKeyReused,
     InputRefused,
+    LockHeld,
     NotStorable,
     OperationRefused,
+    PermissionRefused,
     SagaError,
     UnknownDefinition,
 )
 from sagas.models import Saga
+from sagas.operations.performing import availability
+
+log = logging.getLogger("sagas.api")
 
 MEDIA_TYPE = "application/problem+json"
-
-TITLES = {
-    "duplicate_key": "A live saga holds this key",
-    "idempotency_key_invalid": "The idempotency key is malformed",
-    "idempotency_key_reused": "The idempotency key was used for another request",
-    "if_match_invalid": "If-Match is malformed",
-    "input_refused": "The input does not fit the definition",
-    "invalid_state": "The saga’s state does not allow this",
-    "key_expired": "A step’s idempotency key may be forgotten",
-    "not_storable": "The input cannot be stored",
-    "past_pivot": "There is no way back",
-    "permission_denied": "A permission is missing",
-    "stale_revision": "The saga has changed",
-    "unknown_definition": "There is no such definition",
-    "validation_error": "The request is not valid",
+SOON = "1"
+"""Seconds after which it is worth trying what failed for want of a free database."""
+OF_OPERATIONS = {
+    "invalid_argument": 400,
+    "permission_denied": 403,
+    "own_saga": 403,
+    "stale_revision": 412,
 }
+"""The statuses of refused operations that are no conflict with the saga's state."""
+_TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Errors = list[dict[str, str]]
 
@@ -67,17 +74,42 @@ class ProblemViews(APIView):
 
 
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
-    """Return the problem for an error; None for one that is a fault of the server's."""
+    """Return the problem for an error. A fault of the server's is logged, and told in no detail."""
+    request: Request = context["request"]
+    response = _response(error, context) or _of_server(error, request)
+    response.data["instance"] = request.path
+    return response
+
+
+def problem(status: int, code: str, detail: str, **extensions: Any) -> Response:
+    """Return a problem."""
+    return Response(_body(status, code, detail, **extensions), status=status)
+
+
+def problem_type(code: str) -> str:
+    """Return the address that names a kind of problem, and that has a page about it."""
+    slug = code.replace("_", "-")
+    base = saga_settings().problem_base
+    return f"{base.rstrip('/')}/{slug}" if base else path_of("saga-problem", args=[slug])
+
+
+def _response(error: Exception, context: dict[str, Any]) -> Response | None:
     match error:
         case SagaError():
-            return _of_engine(error, context)
+            return _of_engine(error, context["request"])
         case Saga.DoesNotExist():
-            return _problem(404, "not_found", str(error))
+            return problem(404, "not_found", str(error))
+        case InterfaceError() | OperationalError():
+            log.warning("The database did not answer a request.", exc_info=error)
+            set_rollback()
+            busy = problem(503, "unavailable", _("The database did not answer in time. Try again."))
+            busy["Retry-After"] = SOON
+            return busy
         case Http404():
             error = exceptions.NotFound()
     response = exception_handler(error, context)
     if response is None or not isinstance(error, exceptions.APIException):
-        return response
+        return None
     if isinstance(error, exceptions.ValidationError):
         place = "parameter" if isinstance(error, ParametersRefused) else "pointer"
         response.data = _body(
@@ -85,41 +117,63 @@ def answer(error: Exception, context: dict[str, Any]) -> Response | None:
         )
     else:
         detail = error.detail if isinstance(error.detail, str) else str(error)
-        response.data = _body(error.status_code, str(error.get_codes()), detail)
+        extensions = getattr(error, "extensions", {})
+        response.data = _body(error.status_code, str(error.get_codes()), detail, **extensions)
+        if retry_after := getattr(error, "retry_after", None):
+            response["Retry-After"] = retry_after
     return response
 
 
-def _of_engine(error: SagaError, context: dict[str, Any]) -> Response | None:
+def _of_engine(error: SagaError, request: Request) -> Response | None:
     detail = str(error)
     match error:
-        case OperationRefused(code=code, entry=entry):
-            status = {"permission_denied": 403, "stale_revision": 412}.get(code, 409)
-            saga = entry.saga
-            return _problem(status, code, detail, current_status=saga.status, current_revision=saga.revision)
+        case OperationRefused(code=code):
+            return _of_operation(error, OF_OPERATIONS.get(code, 409), request)
         case DuplicateKey(existing=saga):
-            url = reverse("saga-detail", args=[saga.pk], request=context["request"])
+            url = reverse("saga-detail", args=[saga.pk], request=request)
             existing = {"id": str(saga.pk), "url": url, "status": saga.status}
-            return _problem(409, error.code, detail, existing=existing)
+            return problem(409, error.code, detail, existing=existing)
+        case LockHeld(holder=holder):
+            url = reverse("saga-detail", args=[holder], request=request)
+            return problem(409, error.code, detail, holder={"id": str(holder), "url": url})
         case IdempotencyKeyReused():
-            return _problem(422, error.code, detail)
+            return problem(422, error.code, detail)
+        case PermissionRefused():
+            return problem(403, error.code, detail)
         case InputRefused():
-            return _problem(400, error.code, detail, errors=list(_input_errors(error, context["request"])))
+            return problem(400, error.code, detail, errors=list(_input_errors(error, request)))
         case NotStorable():
-            return _problem(400, error.code, detail, errors=[_error("pointer", "/input", error.code, detail)])
+            return problem(400, error.code, detail, errors=[_error("pointer", "", error.code, detail)])
         case UnknownDefinition():
             errors = [_error("pointer", "/definition", error.code, detail)]
-            return _problem(400, error.code, detail, errors=errors)
+            return problem(400, error.code, detail, errors=errors)
     return None
 
 
-def _problem(status: int, code: str, detail: str, **extensions: Any) -> Response:
-    return Response(_body(status, code, detail, **extensions), status=status)
+def _of_operation(error: OperationRefused, status: int, request: Request) -> Response:
+    saga = error.entry.saga
+    told: dict[str, Any] = {"current_status": saga.status, "current_revision": saga.revision}
+    if status == 409:
+        allowed = availability(saga.pk, by=request.user)
+        told["allowed_operations"] = [name for name, refusal in allowed.items() if refusal is None]
+    return problem(status, error.code, str(error), **told)
+
+
+def _of_server(error: Exception, request: Request) -> Response:
+    """Tell whoever listens, as Django does for errors that reach it, and give the client a number to name."""
+    trace = _TRACE.fullmatch(request.headers.get("traceparent", ""))
+    trace_id = trace[1] if trace else uuid4().hex
+    set_rollback()
+    got_request_exception.send(sender=None, request=request._request)
+    log.error("A request failed: %s %s, trace %s", request.method, request.path, trace_id, exc_info=error)
+    code = "definition_error" if getattr(error, "code", "") == "definition_error" else "server_error"
+    return problem(500, code, _("The server could not answer. Its log says why."), trace_id=trace_id)
 
 
 def _body(status: int, code: str, detail: str, **extensions: Any) -> dict[str, Any]:
     return {
-        "type": f"/problems/{code.replace('_', '-')}",
-        "title": TITLES.get(code, HTTPStatus(status).phrase),
+        "type": problem_type(code) if code in KINDS else "about:blank",
+        "title": KINDS[code].title if code in KINDS else HTTPStatus(status).phrase,
         "status": status,
         "detail": detail,
         "code": code,
@@ -144,9 +198,9 @@ def _input_errors(error: InputRefused, request: Request) -> Iterator[dict[str, s
 def _list(detail: Any, place: str) -> Errors:
     if place == "parameter":
         return [
-            _error(place, str(name), getattr(found, "code", "invalid"), str(found))
+            _error(place, str(name), error["code"], error["detail"])
             for name, messages in detail.items()
-            for found in messages
+            for error in _flat(messages, "")
         ]
     return list(_flat(detail, ""))
 

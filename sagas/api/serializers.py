@@ -2,23 +2,31 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from datetime import UTC
-from typing import Any
+from collections.abc import Callable, Mapping
+from functools import cache
+from operator import attrgetter
+from typing import Any, TypeAlias
 
 from django.db import models
 from django.utils.translation import gettext as _
 from rest_framework import serializers
+from rest_framework.reverse import reverse
 
+from sagas.api.fields import IdField, TextField, UtcDateTimeField
 from sagas.keys import MAX_KEY
-from sagas.models import Saga, SagaStep
+from sagas.models import HistoryEntry, Hold, Saga, SagaStep
 
+Reader: TypeAlias = Callable[[Any, Any], Any]
+"""Takes a serializer and a row, and returns what the body says of a field."""
 
-class UtcDateTimeField(serializers.DateTimeField):
-    """A time as every client reads it, whatever the server's time zone."""
-
-    def __init__(self, **options: Any) -> None:
-        super().__init__(**{"default_timezone": UTC} | options)
+AS_THEY_ARE = (
+    serializers.CharField,
+    serializers.IntegerField,
+    serializers.BooleanField,
+    serializers.ChoiceField,
+    serializers.JSONField,
+    serializers.DictField,
+)
 
 
 class StrictSerializer(serializers.Serializer[Any]):
@@ -26,7 +34,7 @@ class StrictSerializer(serializers.Serializer[Any]):
 
     def to_internal_value(self, data: Any) -> Any:
         if isinstance(data, Mapping) and (unknown := [name for name in data if name not in self.fields]):
-            known = ", ".join(self.fields)
+            known = ", ".join(self.fields) or _("none")
             text = _("There is no such field. The fields are %(known)s.") % {"known": known}
             raise serializers.ValidationError(
                 {str(name): [serializers.ErrorDetail(text, code="unknown_field")] for name in unknown}
@@ -34,38 +42,96 @@ class StrictSerializer(serializers.Serializer[Any]):
         return super().to_internal_value(data)
 
 
-class StartSerializer(StrictSerializer):
-    """A saga to be started."""
-
-    definition = serializers.CharField()
-    input = serializers.DictField()
-    key = serializers.CharField(max_length=MAX_KEY, trim_whitespace=False, required=False)
-
-
-class OperationSerializer(StrictSerializer):
-    """An operation that is asked for."""
-
-    reason = serializers.CharField(max_length=1000, allow_blank=True, default="")
-
-
 class RowSerializer(serializers.ModelSerializer[Any]):
-    """A row of ours."""
+    """A row of ours, to be read.
+
+    How a field is read is worked out once for a class. Django REST framework builds and binds all fields
+    anew for each answer, which takes longer than everything else in it.
+    """
 
     serializer_field_mapping = serializers.ModelSerializer.serializer_field_mapping | {
         models.DateTimeField: UtcDateTimeField
     }
 
+    def to_representation(self, instance: Any) -> dict[str, Any]:
+        return {name: read(self, instance) for name, read in _readers(type(self))}
+
+
+@cache
+def _readers(of: type[RowSerializer]) -> tuple[tuple[str, Reader], ...]:
+    return tuple((name, _reader(field)) for name, field in of().fields.items())
+
+
+def _reader(field: serializers.Field[Any, Any, Any, Any]) -> Reader:
+    if isinstance(field, serializers.SerializerMethodField):
+        method = field.method_name or f"get_{field.field_name}"
+        return lambda serializer, row: getattr(serializer, method)(row)
+    get = attrgetter(str(field.source))
+    if isinstance(field, AS_THEY_ARE):
+        return lambda serializer, row: get(row)
+    represent = field.to_representation
+    return lambda serializer, row: None if (value := get(row)) is None else represent(value)
+
+
+class StartSerializer(StrictSerializer):
+    """A saga to be started."""
+
+    definition = TextField(max_length=100)
+    input = serializers.DictField()
+    key = TextField(
+        max_length=MAX_KEY,
+        trim_whitespace=False,
+        required=False,
+        help_text="The business key, where the definition makes none itself.",
+    )
+
+
+class EventSerializer(StrictSerializer):
+    """Something that happened elsewhere and that a saga waits for."""
+
+    id = IdField(help_text="The sender's: the same event sent again has no further effect.")
+    topic = TextField(max_length=100)
+    data = serializers.DictField(default=dict)  # type: ignore[assignment]
+
+
+class HistorySerializer(RowSerializer):
+    """One thing that happened to a saga. `seq` counts upwards over all sagas."""
+
+    seq = serializers.IntegerField(source="id", read_only=True)
+
+    class Meta:
+        model = HistoryEntry
+        fields = (
+            "seq",
+            "at",
+            "kind",
+            "actor_kind",
+            "actor",
+            "operation",
+            "reason",
+            "from_status",
+            "to_status",
+            "step",
+            "direction",
+            "attempt",
+            "data",
+        )
+
 
 class StepSerializer(RowSerializer):
     """A step of a saga."""
 
+    result = serializers.DictField(read_only=True, allow_null=True)
+
     class Meta:
         model = SagaStep
-        fields = (
+        fields: tuple[str, ...] = (
             "name",
             "stage",
+            "kind",
             "status",
             "waits_for",
+            "waits_on",
             "in_doubt",
             "attempts",
             "crashes",
@@ -84,10 +150,24 @@ class StepSerializer(RowSerializer):
         )
 
 
+class StepWithAttemptsSerializer(StepSerializer):
+    """A step of a saga, and what is told of its attempts: those that simply succeeded leave no entry."""
+
+    history = serializers.SerializerMethodField()
+
+    class Meta(StepSerializer.Meta):
+        fields = (*StepSerializer.Meta.fields, "history")
+
+    def get_history(self, step: SagaStep) -> list[dict[str, Any]]:
+        """Return the entries of the step, in their order."""
+        told: Mapping[str, list[dict[str, Any]]] = self.context["history"]
+        return told.get(step.name, [])
+
+
 class SagaSerializer(RowSerializer):
     """A saga in a list. Only what the revision counts: a lease that is renewed changes nothing here."""
 
-    url = serializers.HyperlinkedIdentityField(view_name="saga-detail")
+    url = serializers.SerializerMethodField()
 
     class Meta:
         model = Saga
@@ -106,6 +186,9 @@ class SagaSerializer(RowSerializer):
             "error_class",
             "error",
             "revision",
+            "parent",
+            "continues",
+            "restarted_from",
             "correlation_id",
             "started_by",
             "created_at",
@@ -113,11 +196,43 @@ class SagaSerializer(RowSerializer):
             "ended_at",
         )
 
+    parent = serializers.UUIDField(source="parent_id", read_only=True, allow_null=True)  # type: ignore[assignment]
+    continues = serializers.UUIDField(source="continues_id", read_only=True, allow_null=True)
+    restarted_from = serializers.UUIDField(source="restarted_from_id", read_only=True, allow_null=True)
+
+    def get_url(self, saga: Saga) -> str:
+        """Return the address of the saga."""
+        return str(reverse("saga-detail", args=[saga.pk], request=self.context["request"]))
+
 
 class SagaDetailSerializer(SagaSerializer):
+    """A saga by itself, with its input."""
+
+    class Meta(SagaSerializer.Meta):
+        fields = (*SagaSerializer.Meta.fields, "input")
+
+
+class ExpandedSagaSerializer(SagaDetailSerializer):
     """A saga by itself, with its input and its steps."""
 
     steps = StepSerializer(many=True, read_only=True)
 
-    class Meta(SagaSerializer.Meta):
-        fields = (*SagaSerializer.Meta.fields, "input", "steps")
+    class Meta(SagaDetailSerializer.Meta):
+        fields = (*SagaDetailSerializer.Meta.fields, "steps")
+
+
+class HoldSerializer(RowSerializer):
+    """A hold in force."""
+
+    class Meta:
+        model = Hold
+        fields = ("id", "definition", "participant", "by", "reason", "at", "until")
+
+
+class NewHoldSerializer(StrictSerializer):
+    """A definition or a participant to be held."""
+
+    definition = TextField(max_length=100, required=False)
+    participant = TextField(max_length=100, required=False)
+    reason = TextField(max_length=1000, allow_blank=True, default="")
+    until = serializers.DateTimeField(required=False)

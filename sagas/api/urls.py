@@ -1,8 +1,29 @@
+from contextlib import suppress
+
+from django.urls import path
 from rest_framework.routers import SimpleRouter
 
+from sagas.api import pages
+from sagas.api.definitions import Definitions
+from sagas.api.figures import Health, Stats
+from sagas.api.holds import HoldViewSet
+from sagas.api.streaming import SagaStream
 from sagas.api.viewsets import SagaViewSet
 
 router = SimpleRouter()
 router.register("sagas", SagaViewSet, basename="saga")
 
-urlpatterns = router.urls
+urlpatterns = [
+    path("saga-definitions/", Definitions.as_view(), name="saga-definitions"),
+    path("sagas/<str:pk>/stream/", SagaStream.as_view(), name="saga-stream"),
+    *router.urls,
+    path("holds/", HoldViewSet.as_view({"get": "list", "post": "create"}), name="saga-holds"),
+    path("holds/<str:pk>/", HoldViewSet.as_view({"delete": "destroy"}), name="saga-hold"),
+    path("stats/", Stats.as_view(), name="saga-stats"),
+    path("health/", Health.as_view(), name="saga-health"),
+    path("problems/", pages.problems, name="saga-problems"),
+    path("problems/<slug:slug>/", pages.problem, name="saga-problem"),
+]
+
+with suppress(ImportError):  # drf-spectacular is for projects that publish an OpenAPI schema.
+    from sagas.api import openapi  # noqa: F401  (registers on import)

@@ -318,6 +318,7 @@ class Migration(migrations.Migration):
                     ("restart_saga", "Can start ended sagas again"),
                     ("abandon_saga", "Can end sagas without compensation"),
                     ("hold_saga", "Can hold and release definitions and participants"),
+                    ("deliver_event", "Can deliver events to sagas"),
                 ),
                 "default_permissions": ("view",),
             },

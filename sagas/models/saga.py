@@ -103,6 +103,7 @@ class Saga(StatusModel):
             ("restart_saga", _("Can start ended sagas again")),
             ("abandon_saga", _("Can end sagas without compensation")),
             ("hold_saga", _("Can hold and release definitions and participants")),
+            ("deliver_event", _("Can deliver events to sagas")),
         )
         constraints = (
             names_only(S, of="saga"),

@@ -6,11 +6,11 @@ import pytest
 from django.contrib.auth.models import Permission, User
 from rest_framework.test import APIClient
 
-from sagas import HALT, RetryLater, SagaDefinition, start
+from sagas import HALT, Approval, OutcomeUnknown, RetryLater, SagaDefinition, WaitForEvent, start
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.testing import run_saga
-from tests.samples import ONCE, STEADY, Define, OrderInput, step
+from tests.samples import HOUR, ONCE, STEADY, Define, OrderInput, step
 
 
 @pytest.fixture
@@ -24,8 +24,9 @@ def trip(define: Define) -> type[SagaDefinition]:
 class Sagas:
     """Makes sagas of one definition, each in the state it is asked for."""
 
-    def __init__(self, trip, play) -> None:
+    def __init__(self, trip, play, define) -> None:
         self._trip = trip
+        self._define = define
         self._play = play
         self._number = 0
 
@@ -45,6 +46,23 @@ class Sagas:
         assert saga.status == "failed"
         return saga
 
+    def unknown(self) -> Saga:
+        self._play.says("pay", OutcomeUnknown("no answer"))
+        saga = run_saga(self._trip, self.input())
+        assert saga.steps.get(name="pay").status == "unknown"
+        return saga
+
+    def undecided(self) -> Saga:
+        decision = Approval("sagas.compensate_saga", timeout=HOUR, name="decision")
+        definition = self._define(step("ask"), decision, name="samples.decided", input=OrderInput)
+        return run_saga(definition, self.input())
+
+    def waiting(self) -> Saga:
+        """Return a saga that waits for an event."""
+        event = WaitForEvent("parcel.picked_up", correlate="{order_id}", timeout=HOUR, name="pickup")
+        definition = self._define(event, step("tell"), name="samples.parcel", input=OrderInput)
+        return run_saga(definition, self.input())
+
     def suspended(self) -> Saga:
         saga = self.pending()
         perform(saga.pk, "suspend", by=None)
@@ -59,13 +77,19 @@ class Sagas:
             "suspend": self.pending,
             "compensate": self.failed,
             "abandon": self.failed,
+            "resolve": self.unknown,
+            "skip": self.failed,
+            "edit": self.failed,
+            "restart": self.completed,
+            "approve": self.undecided,
+            "reject": self.undecided,
         }
         return states[operation]()
 
 
 @pytest.fixture
-def sagas(db, trip, play) -> Sagas:
-    return Sagas(trip, play)
+def sagas(db, trip, play, define) -> Sagas:
+    return Sagas(trip, play, define)
 
 
 @pytest.fixture

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from base64 import b64encode
 from datetime import datetime
 
 import pytest
@@ -31,7 +32,8 @@ def listed(client, **query) -> list[str]:
 def test_a_saga_is_shown_with_its_steps(api, sagas):
     saga = sagas.failed()
 
-    response = api.get(url_of(saga))
+    assert "steps" not in api.get(url_of(saga)).json()
+    response = api.get(url_of(saga), {"expand": "steps"})
     assert response.status_code == 200
     body = response.json()
     assert body["id"] == str(saga.pk)
@@ -107,6 +109,16 @@ def test_sagas_are_listed_newest_first_and_without_their_payload(api, sagas):
         ({"key": "order:1"}, ["failed"]),
         ({"key": "order:"}, []),
         ({"key": "order:2", "status": "failed"}, []),
+        ({"key__startswith": "order:"}, ["pending", "failed"]),
+        ({"key__startswith": "rder:"}, []),
+        ({"status__in": "failed,pending"}, ["pending", "failed"]),
+        ({"status__in": "failed"}, ["failed"]),
+        ({"error_class": "RetryLater"}, ["failed"]),
+        ({"created_after": "2020-01-01T00:00:00Z"}, ["pending", "failed"]),
+        ({"created_before": "2020-01-01T00:00:00Z"}, []),
+        ({"updated_after": "2100-01-01T00:00:00+01:00"}, []),
+        ({"ordering": "created_at"}, ["failed", "pending"]),
+        ({"ordering": "-updated_at"}, ["pending", "failed"]),
     ],
 )
 def test_a_list_is_narrowed(api, sagas, query, expected):
@@ -124,6 +136,11 @@ def test_a_list_is_narrowed(api, sagas, query, expected):
         ("status=failed&status=pending", "status"),
         ("key=a%00b", "key"),
         ("definition=", "definition"),
+        ("status__in=failed,broken", "status__in"),
+        ("status__in=", "status__in"),
+        ("created_after=soon", "created_after"),
+        ("ordering=id", "ordering"),
+        ("page_size=0", "page_size"),
     ],
 )
 def test_a_filter_that_means_nothing_is_refused(api, sagas, query, parameter):
@@ -131,8 +148,12 @@ def test_a_filter_that_means_nothing_is_refused(api, sagas, query, parameter):
     assert [error["parameter"] for error in body["errors"]] == [parameter]
 
 
-def test_a_cursor_that_means_nothing_is_refused(api, sagas):
-    assert_problem(api.get(URL, {"cursor": "nonsense!"}), 404, "not_found")
+@pytest.mark.parametrize(
+    "cursor", ["nonsense!", b64encode(b"p=soon").decode(), b64encode(b"p=\x00").decode()]
+)
+def test_a_cursor_that_means_nothing_is_refused(api, sagas, cursor):
+    body = assert_problem(api.get(URL, {"cursor": cursor}), 400, "validation_error")
+    assert [error["parameter"] for error in body["errors"]] == ["cursor"]
 
 
 def pages(client, **query) -> list[list[str]]:
@@ -173,14 +194,20 @@ def test_reading_costs_the_same_number_of_queries_whatever_its_length(
     api, sagas, django_assert_max_num_queries
 ):
     saga = sagas.failed()
-    with django_assert_max_num_queries(3) as few:
+    with django_assert_max_num_queries(1) as few:
         api.get(URL)
     for _ in range(20):
         sagas.pending()
     with django_assert_max_num_queries(len(few)):
         assert len(listed(api)) == 21
-    with django_assert_max_num_queries(4):
+    with django_assert_max_num_queries(1):
         api.get(url_of(saga))
+    with django_assert_max_num_queries(2):
+        api.get(url_of(saga), {"expand": "steps"})
+    with django_assert_max_num_queries(3):
+        api.get(f"{url_of(saga)}steps/")
+    with django_assert_max_num_queries(2):
+        api.get(f"{url_of(saga)}history/")
 
 
 @pytest.mark.parametrize(
@@ -193,7 +220,11 @@ def test_reading_takes_the_permission_to_view(sagas, users, codenames, status):
     if codenames is not None:
         client.force_authenticate(users.staff(*codenames))
 
-    for url in (URL, url_of(saga)):
+    for url in (
+        URL,
+        url_of(saga),
+        *(f"{url_of(saga)}{name}/" for name in ("steps", "history", "operations")),
+    ):
         response = client.get(url)
         assert response.status_code == status
         assert (response["Content-Type"] == "application/problem+json") is (status != 200)
@@ -208,3 +239,70 @@ def test_permissions_may_be_given_for_single_sagas(sagas, users, settings):
     assert client.get(url_of(first)).status_code == 200
     assert client.get(url_of(second)).status_code == 403
     assert client.get(URL).status_code == 403
+
+
+def test_only_what_there_is_can_be_expanded(api, sagas):
+    body = assert_problem(api.get(url_of(sagas.failed()), {"expand": "all"}), 400, "validation_error")
+    assert [error["parameter"] for error in body["errors"]] == ["expand"]
+
+
+def test_ordered_by_change_a_list_can_be_followed_by_its_cursor(api, sagas):
+    made = {str(sagas.pending().pk) for _ in range(3)}
+
+    found = pages(api, page_size=2, ordering="updated_at")
+    assert [len(page) for page in found] == [2, 1]
+    assert {saga_id for page in found for saga_id in page} == made
+
+
+def test_steps_tell_of_their_attempts(api, sagas):
+    saga = sagas.failed()
+
+    response = api.get(f"{url_of(saga)}steps/")
+    assert response["ETag"] == f'"{saga.revision}"'
+    book, pay = response.json()
+    assert (book["name"], book["attempts"], book["history"]) == ("book", 1, [])
+    [told] = pay["history"]
+    assert (told["kind"], told["step"], told["direction"], told["attempt"]) == (
+        "attempt",
+        "pay",
+        "forward",
+        1,
+    )
+
+
+def test_a_history_is_told_in_order_and_from_where_one_was(api, sagas):
+    saga = sagas.failed()
+    everything = [entry.pk for entry in saga.history.order_by("pk")]
+    url = f"{url_of(saga)}history/"
+
+    body = api.get(url).json()
+    assert [entry["seq"] for entry in body["results"]] == everything
+    assert body["next_after"] == everything[-1]
+    rest = api.get(url, {"after": everything[0]}).json()
+    assert [entry["seq"] for entry in rest["results"]] == everything[1:]
+    assert api.get(url, {"after": everything[-1]}).json() == {"results": [], "next_after": everything[-1]}
+
+
+def test_a_long_history_comes_in_parts(api, sagas, monkeypatch):
+    monkeypatch.setattr("sagas.api.viewsets.MOST_TOLD", 1)
+    saga = sagas.failed()
+    url, after, found = f"{url_of(saga)}history/", 0, []
+    while part := api.get(url, {"after": after}).json():
+        if not part["results"]:
+            break
+        found += [entry["seq"] for entry in part["results"]]
+        after = part["next_after"]
+
+    assert found == [entry.pk for entry in saga.history.order_by("pk")]
+
+
+@pytest.mark.parametrize("after", ["-1", "x", "9" * 30])
+def test_a_history_begins_nowhere_else(api, sagas, after):
+    response = api.get(f"{url_of(sagas.failed())}history/", {"after": after})
+    assert_problem(response, 400, "validation_error")
+
+
+@pytest.mark.parametrize("of", ["", "steps/", "history/", "operations/", "stream/"])
+@pytest.mark.parametrize("saga_id", ["01a20d86-dd93-77f4-8eed-43d05ba264a7", "7", "0.5"])
+def test_of_no_saga_nothing_is_told(api, saga_id, of):
+    assert_problem(api.get(f"{URL}{saga_id}/{of}"), 404, "not_found")

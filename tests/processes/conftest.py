@@ -60,7 +60,7 @@ def world_of_own_server(
 @contextmanager
 def _books(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Ledger]:
     monkeypatch.setenv(ledger.FOLDER, str(tmp_path))
-    monkeypatch.setenv("DATABASE_URL", _address())
+    monkeypatch.setenv("DATABASE_URL", address())
     monkeypatch.setenv("DJANGO_SETTINGS_MODULE", "tests.world.settings")
     monkeypatch.setenv("SAGAS_LEASE", str(LEASE_SECONDS))
     for definition in (Trip, Patience):
@@ -93,7 +93,7 @@ def eventually() -> Callable[..., float]:
     return wait
 
 
-def _address() -> str:
+def address() -> str:
     database = connection.settings_dict
     if connection.vendor == "sqlite":
         return f"sqlite:///{database['NAME']}"

@@ -1,0 +1,106 @@
+"""Measures the REST API with wrk, on a throw-away PostgreSQL.
+
+    python -m benchmarks.http [--sagas 1000000] [--workers 2] [--connections 8] [--seconds 10]
+
+Needs wrk (Debian: `apt-get install wrk`).
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+from argparse import ArgumentParser, Namespace
+from dataclasses import dataclass
+from pathlib import Path
+
+from tests.postgres import postgres
+from tests.served import Served
+
+STARTS = Path(__file__).with_name("starts.lua")
+DEPLOYED = {
+    "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
+    "DEBUG": "0",
+    "SECRET_KEY": "measured",
+    "ALLOWED_HOSTS": "127.0.0.1",
+    "SECURE_SSL_REDIRECT": "0",
+    "LOG_LEVEL": "ERROR",
+}
+ROW = "| {what} | {by} | {per_second:.0f} | {median} | {p99} |"
+
+
+@dataclass(frozen=True)
+class Measured:
+    """What wrk says of one endpoint."""
+
+    per_second: float
+    median: str
+    p99: str
+
+
+def main() -> int:
+    given = _arguments()
+    wrk = shutil.which("wrk")
+    if wrk is None:
+        sys.exit("wrk is not installed. On Debian and Ubuntu: apt-get install wrk.")
+    with postgres() as address:
+        os.environ.update(DEPLOYED | {"DATABASE_URL": address})
+        import django
+
+        django.setup()
+        _measure(given, wrk)
+    return 0
+
+
+def _measure(given: Namespace, wrk: str) -> None:
+    from benchmarks.http.shop import open_shop
+
+    opened = open_shop(sagas=given.sagas)
+    sys.stdout.write(
+        f"uvicorn with {given.workers} workers, {given.connections} connections, "
+        f"{given.sagas:,} finished sagas, {os.cpu_count()} cores\n\n"
+        "| request | by | requests/s | median | p99 |\n|---|---|---|---|---|\n"
+    )
+    detail, one_page = f"/api/v1/sagas/{opened.saga}/", "/api/v1/sagas/?page_size=50"
+    with Served(workers=given.workers) as served:
+        for by, token in opened.tokens.items():
+            for what, path, connections in (
+                ("GET a saga", detail, given.connections),
+                ("GET a list of 50", one_page, 1),
+                ("POST a saga", "", given.connections),
+            ):
+                command = [wrk, "--threads", "1", "--connections", str(connections), "--latency"]
+                command += (
+                    ["--header", f"Authorization: Token {token}"] if path else ["--script", str(STARTS)]
+                )
+                command.append(served.url + path)
+                _run([*command, "--duration", "2s"], token)  # Threads and connections are made.
+                measured = _run([*command, "--duration", f"{given.seconds}s"], token)
+                sys.stdout.write(ROW.format(what=what, by=by, **vars(measured)) + "\n")
+                sys.stdout.flush()
+
+
+def _run(command: list[str], token: str) -> Measured:
+    said = subprocess.run(
+        command, env=os.environ | {"TOKEN": token}, check=True, capture_output=True, text=True
+    ).stdout
+    if "Non-2xx" in said or "Socket errors" in said:
+        sys.exit(f"Not every request was answered: {said}")
+    found = {name: re.search(rf"{name}\s+([\d.]+\w*)", said) for name in ("50%", "99%", "Requests/sec:")}
+    median, p99, rate = (match[1] if match else "?" for match in found.values())
+    return Measured(float(rate), median, p99)
+
+
+def _arguments() -> Namespace:
+    parser = ArgumentParser(description=__doc__)
+    parser.add_argument("--sagas", type=int, default=1_000_000, help="Finished sagas in the tables.")
+    parser.add_argument("--workers", type=int, default=2)
+    parser.add_argument("--connections", type=int, default=8)
+    parser.add_argument("--seconds", type=int, default=10, help="For each request and identity.")
+    return parser.parse_args()
+
+
+if __name__ == "__main__":
+    sys.exit(main())

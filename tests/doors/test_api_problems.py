@@ -1,0 +1,128 @@
+"""Problems: each kind has a page, and what is the server's fault says nothing of its insides."""
+
+from __future__ import annotations
+
+import logging
+import re
+from pathlib import Path
+
+import pytest
+from django.core.signals import got_request_exception
+from django.db import OperationalError
+
+import sagas.api
+from sagas.api.kinds import KINDS
+from sagas.operations import catalogue
+from tests.doors.test_api_start import ORDER, URL, assert_problem
+
+pytestmark = pytest.mark.django_db
+
+PAGES = "/api/v1/problems/"
+
+
+def test_all_kinds_are_on_one_page(client):
+    page = client.get(PAGES)
+
+    assert page.status_code == 200
+    for code, kind in KINDS.items():
+        assert f"{PAGES}{code.replace('_', '-')}/" in page.content.decode()
+        assert kind.title in page.content.decode()
+
+
+@pytest.mark.parametrize("code", KINDS)
+def test_a_kind_has_a_page_that_says_what_to_do(client, code):
+    page = client.get(f"{PAGES}{code.replace('_', '-')}/")
+
+    assert page.status_code == 200
+    assert str(KINDS[code].what_to_do) in page.content.decode()
+
+
+def test_there_is_no_page_of_another_kind(client):
+    assert client.get(f"{PAGES}nonsense/").status_code == 404
+
+
+def test_the_type_of_a_problem_leads_to_its_page(api, client, sagas):
+    problem = api.post(f"{URL}{sagas.completed().pk}/retry/").json()
+
+    assert "current_status" in client.get(problem["type"]).content.decode()
+
+
+def test_a_project_may_keep_the_pages_elsewhere(api, settings):
+    settings.SAGAS = settings.SAGAS | {"PROBLEM_BASE": "https://docs.example/problems/"}
+
+    assert api.get(f"{URL}nothing/").json()["type"] == "https://docs.example/problems/not-found"
+
+
+def test_every_code_in_the_source_has_its_kind():
+    """Whatever refuses says a code, and the code has a title and a page."""
+    folders = [Path(sagas.api.__file__).parent, Path(catalogue.__file__).parent]
+    text = "\n".join(path.read_text() for folder in folders for path in folder.glob("*.py"))
+    codes = set(re.findall(r'Refusal\(\s*"(\w+)"', text)) | set(re.findall(r'default_code = "(\w+)"', text))
+
+    assert codes
+    assert codes - {"unknown_definition"} <= set(KINDS)
+
+
+@pytest.fixture
+def broken(monkeypatch):
+    """An API whose operations fail, and what its log says."""
+
+    def break_with(error: Exception) -> None:
+        def fail(*args, **options):
+            raise error
+
+        monkeypatch.setattr("sagas.api.viewsets.start", fail)
+
+    return break_with
+
+
+def test_a_fault_of_the_servers_is_a_problem_without_its_insides(api, trip, broken, caplog):
+    broken(RuntimeError("the password is xyzzy"))
+    heard = []
+
+    def hear(**options: object) -> None:
+        heard.append(options)
+
+    api.raise_request_exception = False
+    got_request_exception.connect(hear)
+    try:
+        with caplog.at_level(logging.ERROR, logger="sagas.api"):
+            response = api.post(URL, ORDER)
+    finally:
+        got_request_exception.disconnect(hear)
+
+    body = assert_problem(response, 500, "server_error")
+    assert "xyzzy" not in response.content.decode()
+    assert re.fullmatch("[0-9a-f]{32}", body["trace_id"])
+    assert body["trace_id"] in caplog.text
+    assert "xyzzy" in caplog.text
+    assert len(heard) == 1  # What else listens for failed requests hears of it as ever.
+
+
+def test_a_client_that_traces_is_told_its_own_number(api, trip, broken):
+    broken(RuntimeError("no"))
+    api.raise_request_exception = False
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+
+    response = api.post(URL, ORDER, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"})
+    assert response.json()["trace_id"] == trace
+
+
+def test_a_wrong_definition_is_the_servers_fault(api, define):
+    from sagas import Step
+    from tests.samples import _function
+
+    define(Step(_function("a", "a", False)), name="samples.wrong")
+    api.raise_request_exception = False
+
+    response = api.post(URL, {"definition": "samples.wrong", "input": {}})
+    assert_problem(response, 500, "definition_error")
+
+
+def test_a_database_that_does_not_answer_is_told_apart(api, trip, broken):
+    broken(OperationalError("the server has gone away"))
+
+    response = api.post(URL, ORDER)
+    assert_problem(response, 503, "unavailable")
+    assert response["Retry-After"] == "1"
+    assert "gone away" not in response.content.decode()

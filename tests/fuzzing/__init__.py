@@ -1,0 +1,1 @@
+"""The API under requests that nobody would think of: `make fuzz`."""
