@@ -100,7 +100,8 @@ def test_who_waits_keeps_nobody_from_being_answered(server, headers):
     """Far more clients wait than the server has threads."""
     saga = start(RETURN["definition"], RETURN["input"])
     path = f"/api/v1/sagas/{saga.pk}/"
-    waiting = headers | {"Prefer": f"wait={LONG}"}
+    # With what they have seen: one that comes late would wait for the change after this one.
+    waiting = headers | {"Prefer": f"wait={LONG}", "If-None-Match": '"0"'}
     with ThreadPoolExecutor(AT_ONCE) as threads:
         asked = [threads.submit(ask, server, "GET", path, waiting) for _ in range(AT_ONCE)]
         for _ in range(ONE_BY_ONE):
