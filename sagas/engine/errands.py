@@ -20,11 +20,12 @@ from sagas.clock import DatabaseTime
 from sagas.definitions import registry
 from sagas.engine import bulk, inbox
 from sagas.engine.admission import Admission
+from sagas.engine.bell import announce, news_of
 from sagas.engine.facts import FactKind
 from sagas.engine.family import is_wanted_back, store_births
 from sagas.engine.locked import Locked, lock, write
-from sagas.engine.steering import turn_back
-from sagas.models import InboxMessage, InboxStatus, Permit, Saga, SagaFact, SagaStep
+from sagas.engine.steering import hear_late_events, turn_back
+from sagas.models import HistoryKind, InboxMessage, InboxStatus, Permit, Saga, SagaFact, SagaStep
 from sagas.states import AT_WORK, SagaStatus
 from sagas.wake import wake_on_commit
 
@@ -82,7 +83,10 @@ def run_pending() -> None:
 
 
 def nudge(sagas: Collection[UUID]) -> None:
-    """Make these sagas due, as far as nobody holds them; take back completed ones that are called back."""
+    """Make these sagas due, as far as nobody holds them; take back completed ones that are called back.
+
+    One that has compensated hears of an event that comes too late.
+    """
     if not sagas:
         return
     with transaction.atomic(using=Saga.objects.db):
@@ -94,6 +98,8 @@ def nudge(sagas: Collection[UUID]) -> None:
     for pk, status, _held_by in found:
         if status == SagaStatus.COMPLETED:
             _take_back(pk)
+        elif status == SagaStatus.COMPENSATED:
+            _tell_too_late(pk)
     wake_on_commit(Saga.objects.db)
 
 
@@ -123,13 +129,15 @@ def sweep() -> None:
 def forgotten(before: DatabaseTime | CombinedExpression | None = None) -> QuerySet[Saga]:
     """Select the sagas that were told something, by default until now, and on which nobody has acted.
 
-    Those that rest between steps, and children that have completed and are called back by their parents.
+    Those that rest between steps, children that have completed and are called back by their parents, and
+    those that had compensated when an event came.
     """
     told = SagaFact.objects.filter(applied_at=None, at__lte=before or DatabaseTime())
     called_back = told.filter(kind=FactKind.TURN_BACK).values("saga")
     return Saga.objects.filter(
         Q(status__in=AT_WORK, held_by=None, due_at__gt=DatabaseTime())
-        | Q(status=SagaStatus.COMPLETED, parent__isnull=False, pk__in=called_back),
+        | Q(status=SagaStatus.COMPLETED, parent__isnull=False, pk__in=called_back)
+        | Q(status=SagaStatus.COMPENSATED, pk__in=told.filter(kind=FactKind.EVENT).values("saga")),
         pk__in=told.values("saga"),
     )
 
@@ -145,3 +153,15 @@ def _take_back(saga_id: UUID) -> None:
                     write([locked])
     except IntegrityError:
         log.warning("Saga %s is not undone yet: another live saga has its business key.", saga_id)
+
+
+def _tell_too_late(saga_id: UUID) -> None:
+    """Have a saga that has compensated heed the events that have come since."""
+    with transaction.atomic(using=Saga.objects.db):
+        # Of a definition that this code does not know, other code has to hear.
+        ours = Saga.objects.filter(pk=saga_id, definition__in=list(registry))
+        for locked in lock(ours.select_for_update(no_key=True)):
+            if hear_late_events(locked):
+                locked.record(kind=HistoryKind.EVIDENCE, data={"attention": locked.saga.attention})
+            write([locked])
+            announce(news_of([locked]))

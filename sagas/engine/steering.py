@@ -11,7 +11,7 @@ from sagas.engine import family, upgrades
 from sagas.engine.admission import Blocked
 from sagas.engine.attempts import Attempt, Held
 from sagas.engine.border import Border
-from sagas.engine.facts import FactKind, fulfil, wish_of
+from sagas.engine.facts import FactKind, fulfil, open_fact, wish_of
 from sagas.engine.locked import Locked
 from sagas.engine.planner import (
     Begin,
@@ -116,18 +116,32 @@ def _hear(locked: Locked, held: Held) -> None:
                 family.look_after(locked, locked.step(name), element, held)  # type: ignore[arg-type]
         elif step.status == StepStatus.WAITING and has_come:
             locked.step(name).due_at = locked.now
-        elif (
-            element.kind is StepKind.EVENT
-            and element.pivot
-            and step.status == StepStatus.FAILED
-            and name in told
-            and locked.direction is Direction.BACK
-        ):
-            fulfil(locked, FactKind.EVENT, name)
-            locked.saga.attention = Attention.LATE_EVENT
-            locked.saga.note_error(
-                "LateEvent", f"The event that {name} waited for came after its time was up.", step=name
-            )
+    if locked.direction is Direction.BACK:
+        hear_late_events(locked)
+
+
+def hear_late_events(locked: Locked) -> bool:
+    """Say whether an event has come that was to decide the saga, and whose time was up: a person has to know.
+
+    Others whose time was up are forgotten.
+    """
+    outline = locked.outline
+    late = [
+        name
+        for name, step in locked.steps.items()
+        if step.kind == StepKind.EVENT
+        and step.status == StepStatus.FAILED
+        and open_fact(locked, FactKind.EVENT, name)
+        and name in outline.steps
+        and outline.steps[name].pivot
+    ]
+    for name in late:
+        locked.saga.attention = Attention.LATE_EVENT
+        locked.saga.note_error(
+            "LateEvent", f"The event that {name} waited for came after its time was up.", step=name
+        )
+    fulfil(locked, FactKind.EVENT)
+    return bool(late)
 
 
 def turn_back(locked: Locked, *, act: dict[str, Any] | None = None) -> None:

@@ -8,7 +8,8 @@ from uuid import UUID
 import pytest
 
 from sagas import CONTINUE, PermanentFailure, WaitForEvent, offer
-from sagas.engine.errands import sweep
+from sagas.engine import inbox
+from sagas.engine.errands import forgotten, sweep
 from sagas.exceptions import NotStorable
 from sagas.models import InboxMessage, Saga, SagaFact
 from sagas.testing import advance, run_due, run_saga
@@ -146,6 +147,40 @@ def test_one_that_comes_after_its_pivots_time_stops_the_way_back(define, play):
     run_due()
     saga.refresh_from_db()
     assert (saga.status, saga.attention) == ("failed", "late_event")
+
+
+def test_one_that_comes_when_all_is_undone_needs_a_person_too(define, play):
+    saga = run_saga(define(step("book"), parcel(pivot=True), input=OrderInput), {"order_id": "7"})
+    advance(HOUR)
+    offer(PICKED_UP, {}, key="7")
+    run_due()
+    offer(PICKED_UP, {}, key="7")  # Another one changes nothing.
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, saga.attention, saga.error_class) == ("compensated", "late_event", "LateEvent")
+    assert saga.history.filter(data={"attention": "late_event"}).exists()
+    assert not saga.facts.filter(applied_at=None).exists()
+    assert not forgotten().exists()
+
+
+def test_one_that_decides_nothing_may_come_late(define, play):
+    saga = run_saga(define(step("book"), parcel(), input=OrderInput), {"order_id": "7"})
+    advance(HOUR)
+    offer(PICKED_UP, {}, key="7")
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, saga.attention) == ("compensated", "")
+    assert not forgotten().exists()
+
+
+def test_a_late_event_of_which_nobody_was_told_is_found(define, play):
+    saga = run_saga(define(step("book"), parcel(pivot=True), input=OrderInput), {"order_id": "7"})
+    advance(HOUR)
+    offer(PICKED_UP, {}, key="7")
+    inbox.deliver()  # And then the process dies.
+    sweep()
+    saga.refresh_from_db()
+    assert saga.attention == "late_event"
 
 
 def test_once_the_event_has_come_a_pivot_is_passed(define, play):
