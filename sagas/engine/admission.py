@@ -51,6 +51,7 @@ class Admission:
     locks: list[SemanticLock] = field(default_factory=list)
     freed: Counter[str] = field(default_factory=Counter)
     """How much room there is now for those who wait on these names."""
+    _ended: set[UUID] = field(default_factory=set)
     _taken: Counter[str] = field(default_factory=Counter)
     _held: set[tuple[UUID, str, str]] = field(default_factory=set)
     _owner: dict[str, UUID] = field(default_factory=dict)
@@ -135,16 +136,25 @@ class Admission:
         return self._take_limited(locked, element, participant, waited=waited)
 
     def end(self, locked: Locked) -> None:
-        """Note what a saga that has ended frees."""
-        saga_id = locked.saga.pk
+        """Note that a saga has ended; `close` frees what it held."""
         uses = uses_of(locked.definition)
-        if uses.limits:
-            for permit in Permit.objects.filter(saga=saga_id):
-                self._give_back(permit)
-        if uses.locks:
-            for name in SemanticLock.objects.filter(saga=saga_id).values_list("name", flat=True):
-                self.freed[f"lock:{name}"] += 1
-            SemanticLock.objects.filter(saga=saga_id).delete()
+        if uses.limits or uses.locks:
+            self._ended.add(locked.saga.pk)
+
+    def close(self) -> None:
+        """Free what the sagas that have ended held, and what this transaction was to give them."""
+        if not self._ended:
+            return
+        ended, known = self._ended, {permit.pk for permit in self.stale}
+        for permit in Permit.objects.filter(saga__in=ended).exclude(pk__in=known):
+            self._give_back(permit)
+        locks = SemanticLock.objects.filter(saga__in=ended)
+        self.freed.update(f"lock:{name}" for name in locks.values_list("name", flat=True))
+        locks.delete()
+        self.freed.update(f"limit:{permit.name}" for permit in self.permits if permit.saga_id in ended)
+        self.freed.update(f"lock:{lock.name}" for lock in self.locks if lock.saga_id in ended)
+        self.permits = [permit for permit in self.permits if permit.saga_id not in ended]
+        self.locks = [lock for lock in self.locks if lock.saga_id not in ended]
 
     def write_paces(self) -> None:
         """Store how far the rates are used up."""

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import timedelta
 from typing import Protocol
 
 from sagas.definitions import Element
+from sagas.engine import inbox
 from sagas.engine.admission import Admission
+from sagas.engine.locked import Locked
 from sagas.states import Call, Direction
 
 
@@ -27,3 +30,8 @@ class Border:
     lease: timedelta
     begin: bool = True
     """Whether attempts are started here; what could run is else left due for another worker."""
+
+    def prepare(self, batch: Sequence[Locked]) -> None:
+        """Read, for all of these sagas at once, what their next decisions need."""
+        self.admission.prepare(batch)
+        inbox.last_look(batch)

@@ -155,7 +155,7 @@ def _claim(
     claimed = Claimed(full=len(found) >= limit, apart=apart)
     border = Border(slots, Admission(holds), lease)
     hands = [_take(locked, worker, lease, began) for locked in batch]
-    border.admission.prepare(batch)
+    border.prepare(batch)
     taken = []
     for locked, held in zip(batch, hands, strict=True):
         attempts = advance(locked, held, border)

@@ -50,6 +50,8 @@ class Errands:
 def store(batch: Sequence[Locked], admission: Admission) -> Errands:
     """Write a batch and all that goes with it; return what is to be done after the commit."""
     born = store_births(batch)
+    admission.close()
+    met = inbox.greet(batch)
     if admission.stale:
         Permit.objects.filter(pk__in=[permit.pk for permit in admission.stale]).delete()
     write(
@@ -61,7 +63,7 @@ def store(batch: Sequence[Locked], admission: Admission) -> Errands:
     if born:
         wake_on_commit(Saga.objects.db)
     return Errands(
-        told={fact.saga_id for locked in batch for fact in locked.told},
+        told={fact.saga_id for locked in batch for fact in locked.told} | met,
         freed=+admission.freed,
         published=any(locked.published for locked in batch),
     )
@@ -105,13 +107,14 @@ def nudge(sagas: Collection[UUID]) -> None:
 
 def make_room(freed: Counter[str]) -> None:
     """Make due as many of those who wait on each name as there is room for, the longest waiting first."""
-    for name, room in freed.items():
-        if room <= 0:
-            continue
-        waiting = SagaStep.objects.filter(
-            waits_on=name, due_at__gt=DatabaseTime(), saga__status__in=AT_WORK
-        ).order_by("id")
-        steps = dict(waiting.values_list("pk", "saga_id")[:room])
+    waiting = SagaStep.objects.filter(due_at__gt=DatabaseTime(), saga__status__in=AT_WORK)
+    wanted = [name for name, room in freed.items() if room > 0]
+    if len(wanted) > 1:  # Most locks are wanted by one saga only.
+        found = waiting.filter(waits_on__in=wanted).order_by()
+        wanted = list(found.values_list("waits_on", flat=True).distinct())
+    for name in wanted:
+        queue = waiting.filter(waits_on=name).order_by("id")
+        steps = dict(queue.values_list("pk", "saga_id")[: freed[name]])
         if not steps:
             continue
         with transaction.atomic(using=Saga.objects.db):

@@ -6,22 +6,21 @@ others have written only under it: none can miss the other.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Value
+from django.db.models import Q, Value
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Concat
 
 from sagas.clock import DatabaseTime
-from sagas.definitions import Event
 from sagas.engine import mutexes
-from sagas.engine.facts import FactKind
+from sagas.engine.facts import FactKind, open_fact
 from sagas.engine.locked import Locked
 from sagas.messaging import SUBSCRIBER
 from sagas.models import InboxMessage, InboxStatus, Saga, SagaFact, SagaStep
-from sagas.states import AT_WORK, StepKind, StepStatus
+from sagas.states import AT_WORK, StepKind, StepStatus, WaitsFor
 
 MOST_AT_ONCE = 500
 
@@ -31,17 +30,78 @@ def address(topic: str, key: str) -> str:
     return f"event:{topic}:{key}"
 
 
-def look_for(locked: Locked, waits_on: str) -> Event | None:
-    """Return the oldest event at this address that the saga has not had yet, and take it."""
-    mutexes.take(Saga.objects.db, [waits_on])
-    _, topic, key = waits_on.split(":", 2)
-    had = SagaFact.objects.filter(saga=locked.saga.pk, kind=FactKind.EVENT).values_list("source", flat=True)
-    found = InboxMessage.objects.filter(subscriber=SUBSCRIBER, topic=topic, key=key)
-    for message in found.exclude(status=InboxStatus.TAKEN).exclude(event_id__in=list(had)).order_by("id")[:1]:
-        # One that is pending may have others who wait for it: whoever delivers it will tell them.
-        InboxMessage.objects.filter(pk=message.pk, status=InboxStatus.KEPT).update(status=InboxStatus.TAKEN)
-        return Event(message.topic, message.data, message.key, message.event_id)
-    return None
+def last_look(batch: Iterable[Locked]) -> None:
+    """Look once more for the events of the waits whose time is up, so that none is given up in vain."""
+    look_for(
+        [
+            (locked, step)
+            for locked in batch
+            for step in locked.steps.values()
+            if step.waits_for == WaitsFor.EVENT
+            and step.due_at is not None
+            and step.due_at <= locked.now
+            and open_fact(locked, FactKind.EVENT, step.name) is None
+        ]
+    )
+
+
+def greet(batch: Iterable[Locked]) -> set[UUID]:
+    """Look for events that came before the waits that begin now; return the sagas that have one."""
+    return look_for([(locked, step) for locked in batch for step in locked.waiting])
+
+
+def look_for(waits: Sequence[tuple[Locked, SagaStep]]) -> set[UUID]:
+    """Give each of these waits the oldest event at its address that its saga has not had yet.
+
+    Return the ids of the sagas that got one. The mutexes are kept: who delivers later finds the waits.
+    """
+    if not waits:
+        return set()
+    mutexes.take(Saga.objects.db, {step.waits_on for _locked, step in waits})
+    here = _here({step.waits_on for _locked, step in waits})
+    if not here:
+        return set()
+    told = SagaFact.objects.filter(kind=FactKind.EVENT, saga__in={locked.saga.pk for locked, _step in waits})
+    had = set(told.values_list("saga_id", "source"))
+    facts, taken = [], set()
+    for locked, step in waits:
+        for message in here.get(step.waits_on, []):
+            if message.pk in taken or (locked.saga.pk, str(message.event_id)) in had:
+                continue
+            # One that is pending may have others who wait for it: whoever delivers it will tell them.
+            if message.status == InboxStatus.KEPT:
+                taken.add(message.pk)
+            facts.append(_fact(message, step))
+            locked.facts.append(facts[-1])
+            break
+    SagaFact.objects.bulk_create(facts)
+    InboxMessage.objects.filter(pk__in=taken).update(status=InboxStatus.TAKEN)
+    return {fact.saga_id for fact in facts}
+
+
+def _here(addresses: Collection[str]) -> dict[str, list[InboxMessage]]:
+    """Return the events that have come to these addresses and were not taken, the oldest first."""
+    keys: dict[str, list[str]] = {}
+    for each in addresses:
+        _, topic, key = each.split(":", 2)
+        keys.setdefault(topic, []).append(key)
+    wanted = Q(pk__in=[])
+    for topic, of_topic in keys.items():
+        wanted |= Q(topic=topic, key__in=of_topic)
+    found = InboxMessage.objects.filter(wanted, subscriber=SUBSCRIBER).exclude(status=InboxStatus.TAKEN)
+    here: dict[str, list[InboxMessage]] = {}
+    for message in found.order_by("id"):
+        here.setdefault(address(message.topic, message.key), []).append(message)
+    return here
+
+
+def _fact(message: InboxMessage, step: SagaStep) -> SagaFact:
+    return SagaFact(
+        saga_id=step.saga_id,
+        kind=FactKind.EVENT,
+        source=str(message.event_id),
+        data={"step": step.name, "data": message.data},
+    )
 
 
 def deliver() -> set[UUID]:
@@ -82,15 +142,7 @@ def _deliver(arrived: Sequence[InboxMessage]) -> set[UUID]:
     told, taken = [], []
     for message in pending.values():
         found = steps.get(address(message.topic, message.key), [])
-        told += [
-            SagaFact(
-                saga_id=step.saga_id,
-                kind=FactKind.EVENT,
-                source=str(message.event_id),
-                data={"step": step.name, "data": message.data},
-            )
-            for step in found
-        ]
+        told += [_fact(message, step) for step in found]
         if any(step.status == StepStatus.WAITING for step in found):
             taken.append(message.pk)
     SagaFact.objects.bulk_create(told, ignore_conflicts=True)

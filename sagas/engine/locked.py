@@ -100,6 +100,8 @@ class Locked:
     told: list[SagaFact] = field(default_factory=list)
     """Facts for this saga or for others, to be written with it."""
     published: list[InboxMessage] = field(default_factory=list)
+    waiting: list[SagaStep] = field(default_factory=list)
+    """Steps that begin to wait for an event."""
     has_made_keys: bool = False
     births: list[Saga] = field(default_factory=list)
     """Child sagas, to be stored with it."""

@@ -112,7 +112,7 @@ class Settling:
         holders = [(locked, self._take_in(locked, group[locked.saga.pk])) for locked in batch]
         ours = [(locked, held) for locked, held in holders if held is not None]
         border = self._border(reservation)
-        border.admission.prepare([locked for locked, _ in ours])
+        border.prepare([locked for locked, _ in ours])
         for locked, held in ours:
             due_at = locked.saga.due_at
             result.attempts += advance(locked, held, border)
@@ -161,7 +161,7 @@ class Settling:
             if ours:
                 held = ours[0].attempt.held
                 border = self._border(Reservation(self.slots), begin=False)
-                border.admission.prepare([locked])
+                border.prepare([locked])
                 advance(locked, held, border)
                 result.errands = store([locked], border.admission)
             else:

@@ -34,6 +34,10 @@ def is_transient(error: BaseException) -> bool:
     return isinstance(error, (OperationalError, InterfaceError))
 
 
+def _is_worth_another(error: BaseException) -> bool:
+    return isinstance(error, (DatabaseError, InterfaceError)) and is_transient(error)
+
+
 def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int = 8) -> T:
     """Run `work` in a transaction and return its result once it is committed.
 
@@ -48,12 +52,13 @@ def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int 
             with transaction.atomic(using=alias):
                 done.append(work())
             return done[0]
-        except (DatabaseError, InterfaceError) as error:
-            if not is_transient(error) or attempt == tries or connections[alias].in_atomic_block:
+        except BaseException as error:
+            # Also one whose COMMIT was interrupted: it would go on within that transaction, for ever.
+            connections[alias].close_if_unusable_or_obsolete()
+            if not _is_worth_another(error) or attempt == tries or connections[alias].in_atomic_block:
                 raise
             log.warning("A transaction met %r and is repeated (%d of %d).", error, attempt, tries)
         time.sleep(min(0.05 * 2**attempt, 5) * random.random())
-        connections[alias].close_if_unusable_or_obsolete()
         if done and _ask(happened, done[0]):
             return done[0]
     raise AssertionError("unreachable")

@@ -41,20 +41,12 @@ def _wait_for_event(locked: Locked, element: WaitForEvent, step: SagaStep, held:
     if not waits_on.startswith("event:"):
         waits_on = inbox.address(element.topic, _rendered(element, held))
     event = _event_of(element, open_fact(locked, FactKind.EVENT, step.name))
-    if event is None and (event := inbox.look_for(locked, waits_on)) is not None:
-        locked.facts.append(
-            SagaFact.objects.create(
-                saga=locked.saga,
-                kind=FactKind.EVENT,
-                source=str(event.id),
-                data={"step": step.name, "data": dict(event.data)},
-            )
-        )
     if event is None:
         if step.waits_for == WaitsFor.EVENT:
             give_up(locked, element, step, "the event did not come")
         else:
             _enter(locked, step, WaitsFor.EVENT, locked.now + element.timeout, waits_on)
+            locked.waiting.append(step)
         return None
     if element.accept is not None:
         return event

@@ -6,7 +6,16 @@ from datetime import timedelta
 
 import pytest
 
-from sagas import REFUSE, Participant, PermanentFailure, RetryLater, cancel_saga, start
+from sagas import (
+    REFUSE,
+    Participant,
+    PermanentFailure,
+    RetryLater,
+    WaitForEvent,
+    cancel_saga,
+    offer,
+    start,
+)
 from sagas.engine.errands import run_pending
 from sagas.engine.functions import context_of
 from sagas.engine.heartbeat import note_wishes
@@ -35,6 +44,18 @@ def test_a_second_saga_waits_for_the_lock_of_the_first(define, play):
         saga.refresh_from_db()
         assert saga.status == "completed"
     assert not SemanticLock.objects.exists()
+
+
+def test_what_begins_and_ends_at_once_leaves_no_lock_and_no_permit(define):
+    wait = WaitForEvent("paid", correlate="{order_id}", timeout=HOUR)
+    offer("paid", {}, key="7")
+    definition = define(wait, input=OrderInput, locks=[LOCK], max_running=1)
+    for _ in range(2):
+        saga = run_saga(definition, {"order_id": "7"})
+        assert (saga.status, saga.definition) == ("completed", definition.name)
+        offer("paid", {}, key="7")
+    assert not SemanticLock.objects.exists()
+    assert not Permit.objects.exists()
 
 
 def test_it_begins_as_soon_as_the_first_has_ended(define, play):

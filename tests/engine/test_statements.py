@@ -2,16 +2,31 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from django.db import connection
 
-from sagas import OutcomeUnknown, Parallel, PermanentFailure, RetryLater, clock, start, start_many
+from sagas import (
+    Approval,
+    OutcomeUnknown,
+    Parallel,
+    Participant,
+    PermanentFailure,
+    RetryLater,
+    Sleep,
+    WaitForEvent,
+    clock,
+    start,
+    start_many,
+)
+from sagas.definitions import Element
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.testing import run_due
 from tests.engine.hands import Hand
 from tests.engine.statements import statements
-from tests.samples import MINUTE, step
+from tests.samples import HOUR, MINUTE, OrderInput, step
 
 pytestmark = pytest.mark.django_db
 
@@ -120,3 +135,43 @@ def test_wishes_that_are_honoured_cost_one_more(define, number):
         settlement = hand.settle(*outcomes)
     assert len(settlement.attempts) == number
     assert len(asked) == WITH_HISTORY + 1, asked
+
+
+NARROW = Participant("narrow", limit=1000)
+PACED = Participant("paced", rate=10_000)
+LOCKS = ["order:{order_id}"]
+
+PARTS = step("a"), step("b")
+# What a claim, the settlement that goes on and the one that ends the saga cost beyond those of plain steps.
+FEATURES: dict[str, tuple[tuple[Element, ...], dict[str, Any], tuple[int, ...]]] = {
+    "a deadline": (PARTS, {"deadline": HOUR}, (0, 0, 0)),
+    "a condition": ((step("a", when=lambda ctx: True), step("b")), {}, (0,) * 5),
+    "keys of its own": ((step("a", idempotency_key="a:{order_id}"), step("b")), {}, (0, 0, 0)),
+    "a sleep": ((step("a"), Sleep(HOUR, name="rest")), {}, (0, 0, 0)),
+    "an approval": ((step("a"), Approval("sagas.approve", timeout=HOUR)), {}, (0, 0, 0)),
+    "an event": ((step("a"), WaitForEvent("paid", correlate="{order_id}", timeout=HOUR)), {}, (0, 2, 0)),
+    "a rate": ((step("a", participant=PACED), step("b")), {}, (3, 2, 2)),
+    "a limit": ((step("a", participant=NARROW), step("b", participant=NARROW)), {}, (3, 4, 8)),
+    "a limit of the whole": (PARTS, {"max_running": 1000}, (3, 3, 8)),
+    "locks": (PARTS, {"locks": LOCKS}, (3, 4, 8)),
+}
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite writes each table by itself")
+@pytest.mark.parametrize("number", SIZES)
+@pytest.mark.parametrize(("parts", "attributes", "more"), FEATURES.values(), ids=FEATURES)
+def test_what_a_feature_costs(define, parts, attributes, more, number):
+    definition = define(*parts, input=OrderInput, **attributes)
+    start_many(definition, [{"order_id": str(each)} for each in range(number)])
+    hand = Hand()
+    costs = []
+    with statements() as asked:
+        attempts = hand.take()
+    costs.append(len(asked) - WITH_HISTORY)
+    while attempts:
+        outcomes = hand.call(attempts)
+        with statements() as asked:
+            attempts = hand.settle(*outcomes).attempts
+        costs.append(len(asked) - WITH_HISTORY)
+    assert tuple(costs) == more[: len(costs)], asked
+    assert len(costs) >= 2

@@ -9,6 +9,7 @@ from datetime import UTC, datetime
 import psycopg.errors
 import pytest
 from django.db import (
+    DatabaseError,
     DataError,
     IntegrityError,
     InterfaceError,
@@ -105,6 +106,24 @@ def test_what_will_not_get_better_is_raised_at_once(error):
     with pytest.raises(type(error)):
         durably(stumbling(errors), happened=never)
     assert len(errors) == 1
+
+
+@postgresql_only
+@pytest.mark.django_db(transaction=True)
+def test_a_commit_that_was_interrupted_does_not_leave_its_transaction_open(define, monkeypatch):
+    definition = define(step("pay"))
+
+    def interrupted() -> None:
+        raise SystemExit(1)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(connection, "commit", interrupted)
+        with pytest.raises((SystemExit, DatabaseError)):
+            durably(lambda: start(definition, {}), happened=never)
+    assert not Saga.objects.exists()
+    start(definition, {})
+    connection.close()
+    assert Saga.objects.count() == 1
 
 
 @pytest.mark.django_db(transaction=True)

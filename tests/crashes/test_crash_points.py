@@ -1,0 +1,202 @@
+"""A process comes to grief at each durable boundary in turn, and nothing is lost or doubled.
+
+Each scenario is first played in peace to learn which boundaries it passes. Then a process plays it up to
+each of them and crashes there, or goes on as one that was given up; the clients ask again, others recover,
+and what the world, the rows and the history say is compared with what the saga says of itself.
+"""
+
+from __future__ import annotations
+
+import os
+import random
+import signal
+import traceback
+from collections.abc import Iterator
+from datetime import timedelta
+from pathlib import Path
+
+import pytest
+from django.contrib.auth.models import Group
+from django.db import DatabaseError, connection, connections
+
+from sagas import clock
+from sagas.models import HistoryKind, Permit, Saga, SemanticLock
+from sagas.testing import advance
+from tests.crashes.boundaries import GOES_ON, Boundaries, Crash, Mode
+from tests.crashes.declared import committing_functions
+from tests.crashes.scenarios import SCENARIOS, Scenario, Stage
+from tests.crashes.world import World, wrongs_of
+from tests.samples import Define, Play
+
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.skipif(
+        connection.vendor != "postgresql",
+        reason="the tests' SQLite is in memory, and dies with the process that crashes",
+    ),
+]
+
+PAST_EVERY_LEASE = timedelta(minutes=2)
+PAST_EVERY_WAIT = timedelta(minutes=30)
+SECOND_CRASHES = 5
+DEADLY = (Mode.KILLED_BEFORE, Mode.KILLED_AFTER)
+OF_CALLS = frozenset({Mode.EXITS, Mode.RAISES})
+OF_COMMITS = frozenset({Mode.LOST, Mode.UNANSWERED})
+CALLS = ("a call of a step", "a call of a compensation")
+
+
+class Theatre:
+    """Plays one scenario, again and again."""
+
+    def __init__(self, scenario: Scenario, define: Define, play: Play, path: Path) -> None:
+        self._scenario = scenario
+        self._play = play
+        self._path = path
+        self._definition = scenario.definition(define)
+
+    def stage(self, boundaries: Boundaries | None = None) -> Stage:
+        """Return the stage for another performance."""
+        return Stage(self._definition, World(self._path), boundaries or Boundaries())
+
+    def passed(self) -> list[str]:
+        """Play it in peace, in another process; return the boundaries it passed."""
+        noted = self._path.with_suffix(".passed")
+        with noted.open("w", buffering=1) as file:
+            boundaries = Boundaries(note=lambda name: print(name, file=file))
+            code = os.waitstatus_to_exitcode(os.waitpid(self._fork(self.stage(boundaries)), 0)[1])
+        assert code == 0
+        return noted.read_text().splitlines()
+
+    def crash(self, crash: Crash, *, again: Crash | None = None) -> list[str]:
+        """Play it to a crash, and perhaps to another on the way to recovery; return what is wrong then."""
+        stage = self.stage(Boundaries(crash))
+        pid = self._fork(stage)
+        _, status = os.waitpid(pid, os.WUNTRACED)
+        stands_still = os.WIFSTOPPED(status)
+        if crash.mode in GOES_ON and status and not stands_still:
+            return [f"the process did not survive it: {os.waitstatus_to_exitcode(status)}"]
+        if again is not None:
+            os.waitpid(self._fork(self._restaged(stage, Boundaries(again)), late=True), 0)
+        try:
+            self._recover(stage)
+            if stands_still:
+                os.kill(pid, signal.SIGCONT)
+                _, status = os.waitpid(pid, 0)
+                self._recover(stage)
+            return list(self._wrongs(stage))
+        finally:
+            clock.reset()
+
+    def _restaged(self, stage: Stage, boundaries: Boundaries) -> Stage:
+        return Stage(self._definition, stage.world, boundaries, stage.run)
+
+    def _fork(self, stage: Stage, *, late: bool = False) -> int:
+        connections.close_all()
+        if pid := os.fork():
+            return pid
+        try:
+            with stage.boundaries.watched():
+                if late:
+                    clock.shift(PAST_EVERY_LEASE)
+                self._scenario.rehearse(stage, self._play)
+                self._scenario.script(stage)
+        except SystemExit:
+            os._exit(1)
+        except DatabaseError:
+            os._exit(0)  # Whoever asked is told, and asks again.
+        except BaseException:
+            traceback.print_exc()
+            os._exit(2)
+        os._exit(0)
+
+    def _recover(self, stage: Stage) -> None:
+        stage = self._restaged(stage, Boundaries())
+        self._scenario.rehearse(stage, self._play)
+        clock.shift(2 * PAST_EVERY_LEASE)  # Whoever recovered and crashed was later already.
+        self._scenario.script(stage)
+        advance(PAST_EVERY_WAIT)
+
+    def _wrongs(self, stage: Stage) -> Iterator[str]:
+        lines = stage.world.lines()
+        sagas = list(Saga.objects.filter(input__order_id__startswith=stage.run))
+        if not sagas:
+            yield "there is no saga, though its client asked twice"
+        for saga in sagas:
+            if saga.status not in self._scenario.ends:
+                yield f"it is {saga.status} ({saga.error})"
+            yield from wrongs_of(lines, saga.pk, saga.status, self._acting_steps(saga))
+            yield from _wrongs_of_rows(saga)
+
+    def _acting_steps(self, saga: Saga) -> list[str]:
+        names = saga.steps.filter(kind="step").order_by("stage").values_list("name", flat=True)
+        written = {"b"} if Group.objects.filter(name=f"b of {saga.pk}").exists() else set()
+        return [name for name in names if name not in written]
+
+
+def _wrongs_of_rows(saga: Saga) -> Iterator[str]:
+    if saga.held_by is not None or any(step.in_flight for step in saga.steps.all()):
+        yield "somebody still holds it, or waits for an answer"
+    if Permit.objects.filter(saga=saga).exists() or SemanticLock.objects.filter(saga=saga).exists():
+        yield "it still holds a permit or a lock"
+    if saga.facts.filter(applied_at=None).exists():
+        yield "something that was asked of it was never heeded"
+    status = "pending"
+    for entry in saga.history.filter(kind__in=(HistoryKind.STATUS, HistoryKind.ACT)).order_by("id"):
+        if entry.to_status:
+            if entry.from_status != status:
+                yield f"its history says {entry.from_status} after {status}"
+            status = entry.to_status
+    if status != saga.status:
+        yield f"its history ends at {status}, and it is {saga.status}"
+    fences = [entry.data["fence"] for entry in saga.history.filter(kind=HistoryKind.TAKE_OVER).order_by("id")]
+    if fences != sorted(set(fences)):
+        yield f"its fences do not rise: {fences}"
+
+
+@pytest.fixture
+def theatre(define, play, tmp_path):
+    def of(scenario: Scenario) -> Theatre:
+        return Theatre(scenario, define, play, tmp_path / "world")
+
+    return of
+
+
+def ways_to_fail(boundary: str) -> list[Mode]:
+    """Return what can go wrong at a boundary."""
+    if boundary in CALLS:
+        return [mode for mode in Mode if mode not in OF_COMMITS]
+    return [
+        mode
+        for mode in Mode
+        if mode not in OF_CALLS and (boundary.endswith("commit") or mode not in OF_COMMITS)
+    ]
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_at_every_boundary_in_every_way(theatre, scenario):
+    house = theatre(scenario)
+    wrongs = {}
+    for at, boundary in enumerate(house.passed()):
+        for mode in ways_to_fail(boundary):
+            if wrong := house.crash(Crash(at, mode)):
+                wrongs[f"{mode} at {at}, {boundary}"] = wrong
+    assert wrongs == {}
+
+
+def test_every_boundary_of_the_engine_is_passed(theatre):
+    passed = {boundary for scenario in SCENARIOS for boundary in theatre(scenario).passed()}
+    assert set(CALLS) <= passed
+    assert {f"{name}: commit" for name in committing_functions()} - passed == set()
+
+
+@pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
+def test_the_one_who_recovers_crashes_too(theatre, scenario):
+    house = theatre(scenario)
+    passed = house.passed()
+    draw = random.Random(str(scenario))
+    wrongs = {}
+    for _ in range(SECOND_CRASHES):
+        first, second = (Crash(draw.randrange(len(passed)), draw.choice(DEADLY)) for _ in range(2))
+        if wrong := house.crash(first, again=second):
+            wrongs[f"{first}, then {second}"] = wrong
+    assert wrongs == {}
