@@ -21,7 +21,7 @@ def cluster() -> Iterator[None]:
 
     It is killed, not stopped: its database goes with it, and nobody waits for what is in its hands.
     """
-    command = [sys.executable, "-m", "orders.demo.child", str(os.getpid()), "qcluster"]
+    command = [sys.executable, "-m", "sagas.supervision.child", str(os.getpid()), "qcluster"]
     with group(command, stdout=sys.stderr.fileno(), grace=0) as process:
         yield
         if process.poll() is not None:

@@ -36,6 +36,11 @@ def queue_name() -> str:
     return saga_settings().queue or str(Conf.CLUSTER_NAME)
 
 
+def cluster_environment() -> dict[str, str]:
+    """Return what has django-q2's qcluster serve this queue."""
+    return {} if queue_name() == Conf.CLUSTER_NAME else {"Q_CLUSTER_NAME": queue_name()}
+
+
 def wake_on_commit(using: str) -> None:
     """Wake a worker once the transaction commits; once, however many sagas it started."""
     connection = connections[using]

@@ -30,7 +30,7 @@ class ManagedCommand:
     def __enter__(self) -> Self:
         path = os.pathsep.join(filter(None, [str(PROJECT), os.environ.get("PYTHONPATH")]))
         self._process = subprocess.Popen(
-            [sys.executable, "-m", "orders.demo.child", str(os.getpid()), *self._command],
+            [sys.executable, "-m", "sagas.supervision.child", str(os.getpid()), *self._command],
             env={**self._defaults, **os.environ, "PYTHONPATH": path},
             stdin=subprocess.DEVNULL,
             stdout=sys.stderr.fileno(),  # Standard output is for what the demonstration itself has to say.

@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
+from collections.abc import Collection, Iterable
 from datetime import timedelta
 from enum import Enum
+from uuid import UUID
 
+from django.db import transaction
 from django.db.models import Case, CharField, Q, QuerySet, Value, When
 
 from sagas.clock import DatabaseTime
 from sagas.engine import errands, inbox
 from sagas.engine.claims import known
-from sagas.models import Saga
+from sagas.models import Saga, Worker
 from sagas.states import AT_WORK
 from sagas.wake import wake
 
@@ -61,3 +63,17 @@ def recover() -> None:
     errands.sweep()
     if overdue().filter(known()).exists():
         wake()
+
+
+def give_back(workers: Iterable[UUID]) -> int:
+    """Make due at once what these workers held, who are known to be dead; return how many sagas that were.
+
+    Whoever claims one finds it held, and counts its attempts in flight as lost.
+    """
+    dead = list(workers)
+    with transaction.atomic(using=Saga.objects.db):
+        left = Saga.objects.filter(held_by__in=dead, status__in=AT_WORK).update(due_at=DatabaseTime())
+        Worker.objects.filter(pk__in=dead).delete()
+    if left:
+        wake()
+    return left

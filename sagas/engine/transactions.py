@@ -53,9 +53,11 @@ def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int 
                 done.append(work())
             return done[0]
         except BaseException as error:
+            if connections[alias].in_atomic_block:
+                raise
             # Also one whose COMMIT was interrupted: it would go on within that transaction, for ever.
             connections[alias].close_if_unusable_or_obsolete()
-            if not _is_worth_another(error) or attempt == tries or connections[alias].in_atomic_block:
+            if not _is_worth_another(error) or attempt == tries:
                 raise
             log.warning("A transaction met %r and is repeated (%d of %d).", error, attempt, tries)
         time.sleep(min(0.05 * 2**attempt, 5) * random.random())

@@ -1,6 +1,6 @@
 """Runs a management command in a tree of processes of which none outlives its parent.
 
-    python -m orders.demo.child PARENT COMMAND [ARGUMENT …]
+    python -m sagas.supervision.child PARENT COMMAND [ARGUMENT …]
 
 However the parent ends, by SIGKILL too, the kernel ends this process, and with it what it forked in turn.
 Without that, a cluster's workers would go on for ever as orphans.

@@ -1,0 +1,90 @@
+"""Whether a cluster is at work, stands still for a good reason, or is wedged. Pure.
+
+A queue whose processes are all alive may still be dead: when one is killed that holds a lock of
+`multiprocessing`, the others wait for it for ever. Only work that is due and not taken tells.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Hashable, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from enum import Enum
+
+from sagas.engine.heartbeat import ALIVE_FOR
+
+LONGEST_PATIENCE = timedelta(minutes=10)
+
+
+@dataclass(frozen=True)
+class Runner:
+    """What a runner of the cluster said of itself at its last beat."""
+
+    silent_for: timedelta
+    busy: int
+    """Sagas in its hand."""
+
+
+@dataclass(frozen=True)
+class Sight:
+    """What one look at the database saw."""
+
+    oldest: tuple[Hashable, ...] | None = None
+    """What tells from others the saga that has been due the longest, of those that this code can run."""
+    runners: Sequence[Runner] = ()
+    """Those of this cluster."""
+
+
+class Verdict(Enum):
+    """What is to be done about the cluster."""
+
+    WELL = "well"
+    RING = "ring"
+    """Work is due: ask the workers to look."""
+    REPLACE = "replace"
+    """It had its time, and nothing moves."""
+
+
+def is_moving(sight: Sight, before: Sight) -> bool:
+    """Say whether anything has moved since the look before, or nothing had to.
+
+    A runner that beats with sagas in its hand is at work, however long its steps take. Sagas are claimed in
+    the order in which they are due, so while any are, the oldest is soon another.
+    """
+    at_work = any(runner.busy and runner.silent_for <= ALIVE_FOR for runner in sight.runners)
+    return sight.oldest is None or at_work or sight.oldest != before.oldest
+
+
+class Watch:
+    """Judges what is seen, one look after the other."""
+
+    def __init__(self, patience: timedelta = ALIVE_FOR) -> None:
+        self._first = self._patience = patience
+        self._before = Sight()
+        self._still_since: float | None = None
+
+    @property
+    def patience(self) -> timedelta:
+        """How long work may be due, and nobody take it, before the cluster is replaced."""
+        return self._patience
+
+    def judge(self, sight: Sight, at: float) -> Verdict:
+        """Say what is to be done. `at` is the time of the look in seconds, by a monotonic clock."""
+        moving, self._before = is_moving(sight, self._before), sight
+        if sight.oldest is None:
+            self._still_since = None
+            return Verdict.WELL
+        if moving or self._still_since is None:
+            self._still_since = at
+        if at - self._still_since >= self._patience.total_seconds():
+            return Verdict.REPLACE
+        return Verdict.RING
+
+    def was_seen_working(self) -> None:
+        """Have as little patience as at first."""
+        self._patience = self._first
+
+    def was_replaced(self) -> None:
+        """Give the next cluster twice the time, until `was_seen_working`."""
+        self._still_since = None
+        self._patience = min(self._patience * 2, LONGEST_PATIENCE)
