@@ -175,7 +175,7 @@ POSTGRESQL: Final[dict[str, Any]] = {
         # Nothing waits for ever, and the last one ends a statement whose client has died, with its locks.
         # An address with `options=` of its own replaces these, for instance for a long migration.
         "options": (
-            "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s "
+            "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=20s "
             "-c client_connection_check_interval=5s"
         ),
     },

@@ -15,6 +15,8 @@ LOOK_EVERY = timedelta(milliseconds=500)
 
 # A short lease, so that a crash is mended while one watches; no tracebacks of failures that were asked for.
 WORKERS = {"SAGAS_LEASE": "3", "LOG_LEVEL": "ERROR"}
+STOP = "8s"
+"""Less than a process of the stage has to end."""
 
 
 class EndedByItself(Exception):
@@ -40,8 +42,8 @@ class Stage:
         self._exits.close()
 
     def start_workers(self) -> None:
-        """Start a django-q2 cluster."""
-        self._start(ManagedCommand("qcluster", defaults=WORKERS))
+        """Start a supervised django-q2 cluster, as production runs it."""
+        self._start(ManagedCommand("saga_cluster", "--grace", STOP, defaults=WORKERS))
 
     def start_web_server(self, port: int) -> None:
         """Start the web server and wait until it answers."""

@@ -61,7 +61,7 @@ def check_recovery(databases: Any = None, **kwargs: Any) -> list[CheckMessage]:
         Warning(
             "Nobody looks for sagas that got stuck: django-q2 has no schedule for it, so a saga whose "
             "wake-up was lost waits until some other is started.",
-            hint="Run manage.py sync_schedules --install; or, where saga_cluster runs, silence this check.",
+            hint="Run manage.py sync_schedules --install; or run saga_cluster, and silence this check.",
             id="sagas.W003",
         )
     ]

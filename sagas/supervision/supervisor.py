@@ -10,7 +10,7 @@ from datetime import timedelta
 from pathlib import Path
 from time import monotonic
 
-from django.db import DatabaseError, InterfaceError, close_old_connections
+from django.db import DatabaseError, InterfaceError, close_old_connections, transaction
 from django.db.models import QuerySet
 
 from sagas.clock import DatabaseTime
@@ -120,7 +120,10 @@ class Supervisor:
 
     def _see(self) -> Sight:
         due = Saga.objects.filter(known(), status__in=AT_WORK, due_at__lte=DatabaseTime()).order_by("due_at")
-        oldest = due.values_list("pk", "fence", "due_at").first()
+        with transaction.atomic(using=Saga.objects.db):
+            # What a process has locked that stands still is not for this cluster to take.
+            free = due.select_for_update(skip_locked=True, no_key=True)
+            oldest = free.values_list("pk", "fence", "due_at").first()
         runners = self._ours().annotate(now=DatabaseTime()).values_list("now", "beat_at", "busy")
         return Sight(oldest, [Runner(now - beat_at, busy) for now, beat_at, busy in runners])
 

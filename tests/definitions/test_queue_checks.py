@@ -184,7 +184,7 @@ def test_W003():
         "was lost waits until some other is started."
     )
     assert warning.hint == (
-        "Run manage.py sync_schedules --install; or, where saga_cluster runs, silence this check."
+        "Run manage.py sync_schedules --install; or run saga_cluster, and silence this check."
     )
     install()
     assert check_recovery(databases=["default"]) == []

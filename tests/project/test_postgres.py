@@ -109,7 +109,7 @@ class TestRunning:
 
         process = run_python("-c", script, DATABASE_URL=address.replace("//postgres@", "//app@"))
 
-        assert process.stdout.split() == ["off", "10s", "30s", "1min", "5s"], process.stderr
+        assert process.stdout.split() == ["off", "10s", "30s", "20s", "5s"], process.stderr
 
 
 class TestEnding:

@@ -145,7 +145,7 @@ class TestPostgreSQL:
 
         assert options["connect_timeout"] == 10
         assert options["options"] == (
-            "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=60s "
+            "-c lock_timeout=10s -c statement_timeout=30s -c idle_in_transaction_session_timeout=20s "
             "-c client_connection_check_interval=5s"
         )
 
