@@ -277,6 +277,10 @@ SAGAS = {
 }
 
 
+if "broker_class" in Q_CLUSTER:
+    SAGAS["ALLOWED_TASKS"] = ()  # The queue is for wake-ups alone: nothing else that is put into it runs.
+
+
 # Logging
 
 LOGGING = {

@@ -39,6 +39,8 @@ class SagaSettings:
     """Crashes of a step that ran alone before its saga is halted as a crash loop."""
     idempotency_ttl: timedelta = timedelta(days=7)
     """How long results are kept under their idempotency keys."""
+    allowed_tasks: Collection[str] | None = None
+    """What `NotifyBroker` lets workers run besides the engine's own, as dotted paths; None is everything."""
     alert: str = "sagas.engine.bell.log_alert"
     """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
     problem_base: str = ""

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from functools import partial
 from typing import Any
 from uuid import UUID
 
@@ -118,11 +119,14 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
     ) -> tuple[Saga, bool]:
         """Start a saga; say whether it was started by an earlier request with the same key."""
         once = starting_key(request)
+        begin = partial(
+            start, definition, input, key=key, by=request.user, traceparent=request.headers.get("traceparent")
+        )
         if once is None:
-            return start(definition, input, key=key, by=request.user), False
+            return begin(), False
         refuse_other_definition(once, client=Actor.of(request.user).name, definition=definition)
         with promptly():
-            saga = start(definition, input, key=key, by=request.user, idempotency_key=once)
+            saga = begin(idempotency_key=once)
         # What the database fills in is not read from a saga that was just stored.
         return saga, not saga.get_deferred_fields()
 

@@ -16,16 +16,21 @@ from time import monotonic, sleep
 from typing import Any
 from uuid import uuid4
 
+from django.core.signing import BadSignature
 from django.db import DatabaseError, InterfaceError, connections, transaction
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
+from django_q.signing import SignedPackage
+
+from sagas.conf import saga_settings
 
 log = logging.getLogger("sagas.queue")
 
 CHANNEL = "sagas_queue"
+OWN_TASKS = frozenset(f"sagas.queue.tasks.{name}" for name in ("run_due", "recover", "purge"))
 LONGEST_WAIT = timedelta(seconds=0.5)
 """Between two looks: for messages nobody told of, and for django-q2 to say that the cluster stops."""
 HEARS_WITHIN = timedelta(seconds=1)
@@ -41,6 +46,21 @@ KEEPALIVE = {"keepalives_idle": 15, "keepalives_interval": 5, "keepalives_count"
 def can_notify(connection: BaseDatabaseWrapper) -> bool:
     """Whether notifications can be sent and waited for: by PostgreSQL, through psycopg 3."""
     return connection.vendor == "postgresql" and hasattr(_driver(connection), "Notify")
+
+
+def _objection(message: str) -> str:
+    """Say why a message may not run, if it may not. A wrong signature is django-q2's to refuse."""
+    try:
+        task = SignedPackage.loads(message)
+    except BadSignature:
+        return ""
+    function = task.get("func")
+    allowed = saga_settings().allowed_tasks or ()
+    if not isinstance(function, str) or not (function in OWN_TASKS or function in allowed):
+        return f"it would run {function!r}, which SAGAS['ALLOWED_TASKS'] does not name."
+    if task.get("hook") or task.get("chain"):
+        return f"it would run {task.get('hook') or task.get('chain')!r} after {function}."
+    return ""
 
 
 class NotifyBroker(ORM):  # type: ignore[misc]  # django-q2 is untyped
@@ -69,12 +89,12 @@ class NotifyBroker(ORM):  # type: ignore[misc]  # django-q2 is untyped
             return int(cursor.fetchone()[0])
 
     def dequeue(self) -> list[tuple[int, str]] | None:
-        """Take messages, or wait for one."""
+        """Take messages, or wait for one. What may not run is deleted instead, and told of in the log."""
         if not can_notify(self._connection):
-            return super().dequeue()  # type: ignore[no-any-return]
+            return self._permitted(super().dequeue() or [])
         try:
             if taken := self._take():
-                return taken
+                return self._permitted(taken)
             self._wait()
         except (DatabaseError, InterfaceError) as error:
             self._bear(error)
@@ -109,6 +129,15 @@ class NotifyBroker(ORM):  # type: ignore[misc]  # django-q2 is untyped
                 message.lock = self.timeout(message)
                 message.save(update_fields=["lock"])
         return [(message.pk, message.payload) for message in messages]
+
+    def _permitted(self, taken: list[tuple[int, str]]) -> list[tuple[int, str]] | None:
+        if saga_settings().allowed_tasks is None:
+            return taken or None
+        refused = {task_id: why for task_id, message in taken if (why := _objection(message))}
+        for task_id, why in refused.items():
+            log.error("Message %d of the queue %r was deleted: %s", task_id, self.list_key, why)
+            self.acknowledge(task_id)
+        return [(task_id, message) for task_id, message in taken if task_id not in refused] or None
 
     def _wait(self) -> None:
         queue = self.get_connection()

@@ -12,6 +12,7 @@ from django.utils.module_loading import import_string
 from django_q.conf import Conf
 from django_q.models import Schedule
 
+from sagas.conf import saga_settings
 from sagas.models import Saga
 from sagas.queue.broker import NotifyBroker, can_notify
 from sagas.queue.schedules import RECOVER, installed
@@ -130,13 +131,24 @@ def _warnings() -> Iterator[CheckMessage]:
             id="sagas.W008",
         )
 
+    if saga_settings().allowed_tasks is not None and not _has_our_broker():
+        yield Warning(
+            "SAGAS['ALLOWED_TASKS'] is set, and django-q2's own broker hands workers whatever was queued.",
+            hint='Set Q_CLUSTER["broker_class"] to "sagas.queue.broker.NotifyBroker".',
+            id="sagas.W009",
+        )
+
 
 def _is_deaf() -> bool:
     """Say whether the broker is one that listens, where it cannot."""
+    return _has_our_broker() and not can_notify(connections[Saga.objects.db])
+
+
+def _has_our_broker() -> bool:
     if not Conf.BROKER_CLASS:
         return False
     try:
         broker = import_string(Conf.BROKER_CLASS)
     except ImportError:
         return False
-    return issubclass(broker, NotifyBroker) and not can_notify(connections[Saga.objects.db])
+    return issubclass(broker, NotifyBroker)

@@ -79,6 +79,8 @@ class Supervisor:
             if monotonic() - self._started < QUICK.total_seconds():
                 wait(self._pause)
                 self._pause = min(self._pause * 2, LONGEST_PAUSE)
+            else:
+                self._pause = PAUSE
             self._start()
             return
         try:
@@ -99,11 +101,7 @@ class Supervisor:
         if monotonic() - self._swept > SWEEP.total_seconds():
             self._swept = monotonic()
             recovery.recover()
-        sight = self._see()
-        if any(runner.busy for runner in sight.runners):
-            self._watch.was_seen_working()
-            self._pause = PAUSE
-        match self._watch.judge(sight, monotonic()):
+        match self._watch.judge(self._see(), monotonic()):
             case Verdict.WELL:
                 pass
             case Verdict.RING:

@@ -45,14 +45,9 @@ class Verdict(Enum):
     """It had its time, and nothing moves."""
 
 
-def is_moving(sight: Sight, before: Sight) -> bool:
-    """Say whether anything has moved since the look before, or nothing had to.
-
-    A runner that beats with sagas in its hand is at work, however long its steps take. Sagas are claimed in
-    the order in which they are due, so while any are, the oldest is soon another.
-    """
-    at_work = any(runner.busy and runner.silent_for <= ALIVE_FOR for runner in sight.runners)
-    return sight.oldest is None or at_work or sight.oldest != before.oldest
+def is_at_work(sight: Sight) -> bool:
+    """Say whether a runner that beats has sagas in its hand: then it works, however long its steps take."""
+    return any(runner.busy and runner.silent_for <= ALIVE_FOR for runner in sight.runners)
 
 
 class Watch:
@@ -70,21 +65,22 @@ class Watch:
 
     def judge(self, sight: Sight, at: float) -> Verdict:
         """Say what is to be done. `at` is the time of the look in seconds, by a monotonic clock."""
-        moving, self._before = is_moving(sight, self._before), sight
+        # Sagas are claimed in the order in which they are due: while some are, the oldest is soon another.
+        taken = self._before.oldest is not None and sight.oldest != self._before.oldest
+        self._before = sight
+        if taken or is_at_work(sight):
+            self._patience = self._first
+            self._still_since = None
         if sight.oldest is None:
             self._still_since = None
             return Verdict.WELL
-        if moving or self._still_since is None:
+        if self._still_since is None:
             self._still_since = at
         if at - self._still_since >= self._patience.total_seconds():
             return Verdict.REPLACE
         return Verdict.RING
 
-    def was_seen_working(self) -> None:
-        """Have as little patience as at first."""
-        self._patience = self._first
-
     def was_replaced(self) -> None:
-        """Give the next cluster twice the time, until `was_seen_working`."""
+        """Give the next cluster twice the time, as long as nothing is taken."""
         self._still_since = None
         self._patience = min(self._patience * 2, LONGEST_PATIENCE)

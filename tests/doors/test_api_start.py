@@ -61,6 +61,18 @@ def test_a_saga_is_started_and_told_where_to_be_followed(api, queue, django_capt
     assert followed.json() == body
 
 
+@pytest.mark.parametrize("once", [{}, {"Idempotency-Key": "once"}], ids=["plain", "with a key"])
+def test_it_belongs_to_the_callers_trace(api, once):
+    trace = "4bf92f3577b34da6a3ce929d0e0e4736"
+    api.post(URL, ORDER, headers={"traceparent": f"00-{trace}-00f067aa0ba902b7-01"} | once)
+    assert trace in Saga.objects.get().traceparent
+
+
+def test_a_trace_that_is_none_is_no_reason_to_refuse(api):
+    assert api.post(URL, ORDER, headers={"traceparent": "nonsense"}).status_code == 202
+    assert Saga.objects.get().traceparent == ""
+
+
 def test_what_was_started_runs(api):
     location = api.post(URL, ORDER)["Location"]
     run_due()

@@ -19,6 +19,7 @@ from django.utils import timezone
 from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.models import OrmQ
+from django_q.signing import SignedPackage
 
 from sagas.queue import broker
 from sagas.queue.broker import CHANNEL, Listener, NotifyBroker
@@ -286,3 +287,35 @@ class TestOnPostgreSQL:
 
 def _shut_down(*args: object) -> None:
     raise OperationalError("the database system is shutting down")
+
+
+@pytest.mark.parametrize(
+    ("task", "why"),
+    [
+        ({"func": "os.system", "args": ("true",)}, "'os.system'"),
+        ({"func": print}, "built-in function print"),
+        ({"func": "sagas.queue.tasks.run_due", "hook": "os.abort"}, "'os.abort' after"),
+        ({"func": "sagas.queue.tasks.run_due", "chain": [("os.abort", (), {})]}, "after"),
+        ({"func": "sagas.queue.tasks"}, "'sagas.queue.tasks'"),
+    ],
+)
+def test_what_is_not_named_does_not_run(make, settings, caplog, task, why):
+    settings.SAGAS = settings.SAGAS | {"ALLOWED_TASKS": ("shop.tasks.count",)}
+    broker = make()
+    broker.enqueue(SignedPackage.dumps({"id": "1", "name": "x", "args": (), "kwargs": {}} | task))
+    broker.enqueue(SignedPackage.dumps({"func": "shop.tasks.count"}))
+    broker.enqueue(SignedPackage.dumps({"func": "sagas.queue.tasks.run_due"}))
+    taken: list[str] = []
+    while len(taken) < 2:
+        taken += [SignedPackage.loads(message)["func"] for _id, message in broker.dequeue() or []]
+    assert taken == ["shop.tasks.count", "sagas.queue.tasks.run_due"]
+    assert OrmQ.objects.count() == 2
+    assert why in caplog.text
+
+
+def test_without_a_list_everything_does(make, settings):
+    settings.SAGAS = {key: value for key, value in settings.SAGAS.items() if key != "ALLOWED_TASKS"}
+    broker = make()
+    broker.enqueue(SignedPackage.dumps({"func": "os.getpid"}))
+    [(_id, message)] = broker.dequeue() or []
+    assert SignedPackage.loads(message)["func"] == "os.getpid"

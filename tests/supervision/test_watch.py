@@ -54,14 +54,15 @@ def test_what_is_done_of_what_is_seen(seen: Sequence[Sight], verdicts: Sequence[
     assert [watch.judge(sight, at * 5.0) for at, sight in enumerate(seen)] == verdicts
 
 
-def test_patience_grows_with_each_that_is_replaced_until_one_is_seen_working() -> None:
+def test_patience_grows_with_each_that_is_replaced_until_something_is_taken() -> None:
     watch = Watch(timedelta(seconds=15))
     grown = []
     for _ in range(8):
         watch.was_replaced()
+        watch.judge(due(), 0.0)
         grown.append(watch.patience.total_seconds())
     assert grown == [30, 60, 120, 240, 480, *[LONGEST_PATIENCE.total_seconds()] * 3]
-    watch.was_seen_working()
+    watch.judge(due("b"), 1.0)
     assert watch.patience == timedelta(seconds=15)
 
 

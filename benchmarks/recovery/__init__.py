@@ -1,0 +1,1 @@
+"""How long work stands still after a fault."""
