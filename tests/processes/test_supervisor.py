@@ -12,7 +12,9 @@ from pathlib import Path
 
 import psutil
 import pytest
+from django.core.management import CommandError, call_command
 from django.db import connections
+from pytest_django import Settings
 
 from orders.demo.processes import ManagedCommand
 from sagas import start, start_many
@@ -118,6 +120,19 @@ def test_a_wedged_cluster_is_replaced(world: Ledger, supervise: Supervise, event
     eventually(all_ended, within=30, what="the second saga ends")
     assert cluster_of(supervisor).pid != old
     assert members(old) == []
+
+
+def test_once_means_until_nothing_is_due(world: Ledger, supervise: Supervise, eventually: Eventually) -> None:
+    start_many(Trip, [{"number": number} for number in range(5)])
+    with ManagedCommand("saga_cluster", "--once") as supervisor:
+        eventually(lambda: supervisor.ended, within=30, what="it ends by itself")
+    assert all_ended()
+
+
+def test_it_refuses_to_run_a_queue_of_others(settings: Settings) -> None:
+    settings.SAGAS = {key: value for key, value in settings.SAGAS.items() if key != "QUEUE"}
+    with pytest.raises(CommandError, match="the project's own: other tasks would be killed"):
+        call_command("saga_cluster")
 
 
 def test_told_to_stop_it_ends_in_good_order(
