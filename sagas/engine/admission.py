@@ -15,6 +15,9 @@ from functools import cache
 from typing import Any, cast
 from uuid import UUID
 
+from django.db.models import UUIDField, Value
+from django.db.models.functions import Cast, Concat
+
 from sagas.definitions import REFUSE, Element, Outline, Participant, SagaDefinition
 from sagas.engine import mutexes
 from sagas.engine.holds import Holds
@@ -51,6 +54,7 @@ class Admission:
     locks: list[SemanticLock] = field(default_factory=list)
     freed: Counter[str] = field(default_factory=Counter)
     """How much room there is now for those who wait on these names."""
+    _own: dict[UUID, list[Permit]] = field(default_factory=dict)
     _ended: set[UUID] = field(default_factory=set)
     _taken: Counter[str] = field(default_factory=Counter)
     _held: set[tuple[UUID, str, str]] = field(default_factory=set)
@@ -79,26 +83,45 @@ class Admission:
         if not (limits or paces or locks):
             return
         mutexes.take(using, limits | paces | locks)
-        if limits:
-            self._read_permits(batch, limits)
         if paces:
             self._paces = dict(Pace.objects.filter(name__in=paces).values_list("name", "next_at"))
-        if locks:
-            self._owner = dict(SemanticLock.objects.filter(name__in=locks).values_list("name", "saga_id"))
         if limits or locks:
-            names = [f"limit:{name}" for name in limits] + [f"lock:{name}" for name in locks]
-            waiting = SagaStep.objects.filter(waits_on__in=names, saga__status__in=AT_WORK)
-            self._queued = set(waiting.order_by().values_list("waits_on", flat=True).distinct())
+            self._read(batch, limits, locks)
 
-    def _read_permits(self, batch: Sequence[Locked], limits: set[str]) -> None:
+    def _read(self, batch: Sequence[Locked], limits: set[str], locks: set[str]) -> None:
+        """Read what is taken of these and who waits for them. One statement."""
         by_id = {locked.saga.pk: locked for locked in batch}
-        for permit in Permit.objects.filter(name__in=limits):
-            locked = by_id.get(permit.saga_id)
-            if locked is not None and permit.step and not locked.steps[permit.step].in_flight:
-                self._give_back(permit)
-            else:
-                self._taken[permit.name] += 1
-                self._held.add((permit.saga_id, permit.name, permit.step))
+        names = [f"limit:{name}" for name in limits] + [f"lock:{name}" for name in locks]
+        waiting = SagaStep.objects.filter(waits_on__in=names, saga__status__in=AT_WORK).order_by()
+        nobody = Cast(Value(None), UUIDField())  # PostgreSQL has to be told the type of what is not there.
+        rows = waiting.values_list("waits_on", nobody, Value(""), Value(0)).distinct()
+        permits = Permit.objects.filter(name__in=limits).order_by()
+        owners = SemanticLock.objects.filter(name__in=locks).order_by()
+        found = rows.union(
+            permits.values_list(Concat(Value("permit:"), "name"), "saga_id", "step", "pk"),
+            owners.values_list(Concat(Value("owner:"), "name"), "saga_id", Value(""), Value(0)),
+            all=True,
+        )
+        for row, saga_id, step, pk in found:
+            kind, name = row.split(":", 1)
+            match kind:
+                case "permit":
+                    self._note_permit(
+                        Permit(pk=pk, name=name, saga_id=saga_id, step=step), by_id.get(saga_id)
+                    )
+                case "owner":
+                    self._owner[name] = saga_id
+                case _:
+                    self._queued.add(row)
+
+    def _note_permit(self, permit: Permit, locked: Locked | None) -> None:
+        if locked is not None and permit.step and not locked.steps[permit.step].in_flight:
+            self._give_back(permit)
+            return
+        if locked is not None:
+            self._own.setdefault(permit.saga_id, []).append(permit)
+        self._taken[permit.name] += 1
+        self._held.add((permit.saga_id, permit.name, permit.step))
 
     def _give_back(self, permit: Permit) -> None:
         self.stale.append(permit)
@@ -136,23 +159,19 @@ class Admission:
         return self._take_limited(locked, element, participant, waited=waited)
 
     def end(self, locked: Locked) -> None:
-        """Note that a saga has ended; `close` frees what it held."""
-        uses = uses_of(locked.definition)
-        if uses.limits or uses.locks:
+        """Note that a saga has ended, for which all was prepared; `close` frees what it held."""
+        if uses_of(locked.definition).any:
             self._ended.add(locked.saga.pk)
 
     def close(self) -> None:
         """Free what the sagas that have ended held, and what this transaction was to give them."""
-        if not self._ended:
-            return
-        ended, known = self._ended, {permit.pk for permit in self.stale}
-        for permit in Permit.objects.filter(saga__in=ended).exclude(pk__in=known):
+        ended = self._ended
+        for permit in [permit for saga in ended for permit in self._own.get(saga, ())]:
             self._give_back(permit)
-        locks = SemanticLock.objects.filter(saga__in=ended)
-        self.freed.update(f"lock:{name}" for name in locks.values_list("name", flat=True))
-        locks.delete()
+        if locks := [name for name, owner in self._owner.items() if owner in ended]:
+            SemanticLock.objects.filter(name__in=locks).delete()
+        self.freed.update(f"lock:{name}" for name in locks)
         self.freed.update(f"limit:{permit.name}" for permit in self.permits if permit.saga_id in ended)
-        self.freed.update(f"lock:{lock.name}" for lock in self.locks if lock.saga_id in ended)
         self.permits = [permit for permit in self.permits if permit.saga_id not in ended]
         self.locks = [lock for lock in self.locks if lock.saga_id not in ended]
 

@@ -64,9 +64,11 @@ def _carry_out(operation: Operation, locked: Locked, request: Request) -> Refusa
     try:
         with transaction.atomic(using=Saga.objects.db):
             admission = Admission(Holds.in_force())
-            was_live = locked.saga.is_live
+            may_end = locked.saga.is_live and locked.saga.definition in registry
+            if may_end:
+                admission.prepare([locked])
             operation.perform(locked, request)
-            if was_live and not locked.saga.is_live and locked.saga.definition in registry:
+            if may_end and not locked.saga.is_live:
                 admission.end(locked)
             errands = store([locked], admission)
     except Refused as refused:

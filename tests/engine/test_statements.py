@@ -151,9 +151,9 @@ FEATURES: dict[str, tuple[tuple[Element, ...], dict[str, Any], tuple[int, ...]]]
     "an approval": ((step("a"), Approval("sagas.approve", timeout=HOUR)), {}, (0, 0, 0)),
     "an event": ((step("a"), WaitForEvent("paid", correlate="{order_id}", timeout=HOUR)), {}, (0, 2, 0)),
     "a rate": ((step("a", participant=PACED), step("b")), {}, (3, 2, 2)),
-    "a limit": ((step("a", participant=NARROW), step("b", participant=NARROW)), {}, (3, 4, 8)),
-    "a limit of the whole": (PARTS, {"max_running": 1000}, (3, 3, 8)),
-    "locks": (PARTS, {"locks": LOCKS}, (3, 4, 8)),
+    "a limit": ((step("a", participant=NARROW), step("b", participant=NARROW)), {}, (2, 3, 4)),
+    "a limit of the whole": (PARTS, {"max_running": 1000}, (2, 2, 4)),
+    "locks": (PARTS, {"locks": LOCKS}, (2, 3, 5)),
 }
 
 
