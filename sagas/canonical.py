@@ -50,10 +50,11 @@ def is_storable(text: str) -> bool:
     return not _UNSTORABLE.search(text)
 
 
-def clean_text(text: str) -> str:
-    """Return `text` fit to be stored as an error: no NUL, no lone surrogates, at most 2 000 characters."""
-    text = _UNSTORABLE.sub("\ufffd", text[: MAX_ERROR_CHARACTERS + 1])
-    return text if len(text) <= MAX_ERROR_CHARACTERS else text[: MAX_ERROR_CHARACTERS - 1] + "…"
+def clean_text(text: str, *, most: int = MAX_ERROR_CHARACTERS, keep_end: bool = False) -> str:
+    """Return `text` fit to be stored as an error: no NUL, no lone surrogates, at most `most` characters."""
+    if len(text) > most:
+        text = "…" + text[1 - most :] if keep_end else text[: most - 1] + "…"
+    return _UNSTORABLE.sub("\ufffd", text)
 
 
 def _check(value: Any, what: str, path: str, levels: int) -> None:

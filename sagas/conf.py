@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection
 from dataclasses import dataclass, fields
 from datetime import timedelta
@@ -41,6 +42,10 @@ class SagaSettings:
     """How long results are kept under their idempotency keys."""
     allowed_tasks: Collection[str] | None = None
     """What `NotifyBroker` lets workers run besides the engine's own, as dotted paths; None is everything."""
+    sensitive_names: str = "api|auth|token|key|secret|pass|signature|cookie|card|iban|cvv|cvc"
+    """A pattern: fields whose names it finds are hidden from those who may not see what is sensitive."""
+    trace_url: str = ""
+    """Where a saga's trace is shown, with ``{trace_id}`` in it; the console links to it."""
     alert: str = "sagas.engine.bell.log_alert"
     """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
     problem_base: str = ""
@@ -59,6 +64,12 @@ class SagaSettings:
                 raise ImproperlyConfigured(
                     f"SAGAS[{name.upper()!r}] must be a positive timedelta, not {value!r}."
                 )
+        try:
+            re.compile(self.sensitive_names)
+        except (re.error, TypeError) as error:
+            raise ImproperlyConfigured(
+                f"SAGAS['SENSITIVE_NAMES'] must be a regular expression: {self.sensitive_names!r}: {error}."
+            ) from None
         for name in ("runners", "batch", "threads", "tasks", "crash_limit"):
             value = getattr(self, name)
             if name == "runners" and value is None:

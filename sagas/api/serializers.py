@@ -15,6 +15,8 @@ from rest_framework.reverse import reverse
 from sagas.api.fields import IdField, TextField, UtcDateTimeField
 from sagas.keys import MAX_KEY
 from sagas.models import HistoryEntry, Hold, Saga, SagaStep
+from sagas.operations.privacy import Shown
+from sagas.redaction import redacted
 
 Reader: TypeAlias = Callable[[Any, Any], Any]
 """Takes a serializer and a row, and returns what the body says of a field."""
@@ -53,8 +55,15 @@ class RowSerializer(serializers.ModelSerializer[Any]):
         models.DateTimeField: UtcDateTimeField
     }
 
+    data_fields: frozenset[str] = frozenset()
+    """What may hold something sensitive. The context's `shown` says what the reader is shown of it."""
+
     def to_representation(self, instance: Any) -> dict[str, Any]:
-        return {name: read(self, instance) for name, read in _readers(type(self))}
+        body = {name: read(self, instance) for name, read in _readers(type(self))}
+        if self.data_fields:
+            shown: Shown = self.context.get("shown", redacted)
+            body |= {name: shown(body[name]) for name in self.data_fields}
+        return body
 
 
 @cache
@@ -98,6 +107,7 @@ class HistorySerializer(RowSerializer):
     """One thing that happened to a saga. `seq` counts upwards over all sagas."""
 
     seq = serializers.IntegerField(source="id", read_only=True)
+    data_fields = frozenset({"data"})
 
     class Meta:
         model = HistoryEntry
@@ -122,6 +132,7 @@ class StepSerializer(RowSerializer):
     """A step of a saga."""
 
     result = serializers.DictField(read_only=True, allow_null=True)
+    data_fields = frozenset({"result"})
 
     class Meta:
         model = SagaStep
@@ -208,6 +219,8 @@ class SagaSerializer(RowSerializer):
 class SagaDetailSerializer(SagaSerializer):
     """A saga by itself, with its input."""
 
+    data_fields = frozenset({"input"})
+
     class Meta(SagaSerializer.Meta):
         fields = (*SagaSerializer.Meta.fields, "input")
 
@@ -215,10 +228,15 @@ class SagaDetailSerializer(SagaSerializer):
 class ExpandedSagaSerializer(SagaDetailSerializer):
     """A saga by itself, with its input and its steps."""
 
-    steps = StepSerializer(many=True, read_only=True)
+    steps = serializers.SerializerMethodField()
 
     class Meta(SagaDetailSerializer.Meta):
         fields = (*SagaDetailSerializer.Meta.fields, "steps")
+
+    def get_steps(self, saga: Saga) -> list[dict[str, Any]]:
+        """Return the steps, in their order."""
+        of_step = StepSerializer(context=self.context)
+        return [of_step.to_representation(step) for step in saga.steps.all()]
 
 
 class HoldSerializer(RowSerializer):

@@ -23,6 +23,7 @@ from sagas.api.problems import ProblemViews
 from sagas.api.serializers import HistorySerializer
 from sagas.api.waiting import read, watch
 from sagas.models import Saga
+from sagas.operations.privacy import Shown, shown_to
 from sagas.states import TERMINAL
 
 LONGEST = 300
@@ -57,18 +58,22 @@ class SagaStream(ProblemViews):
             raise StreamUnavailable
         last = request.headers.get("Last-Event-ID", "")
         return StreamingHttpResponse(
-            _events(saga.pk, int(last) if last.isdecimal() and len(last) < 19 else 0),
+            _events(
+                saga.pk,
+                int(last) if last.isdecimal() and len(last) < 19 else 0,
+                shown_to(request.user, saga),
+            ),
             content_type="text/event-stream",
             headers={"Cache-Control": "no-cache", "X-Accel-Buffering": "no"},
         )
 
 
-async def _events(saga_id: UUID, after: int) -> AsyncIterator[bytes]:
+async def _events(saga_id: UUID, after: int, shown: Shown) -> AsyncIterator[bytes]:
     ends_at = monotonic() + LONGEST
     revision = -1
     yield b"retry: 1000\n\n"
     while True:
-        saga, entries = await read(partial(_read, saga_id, after))
+        saga, entries = await read(partial(_read, saga_id, after, shown))
         for entry in entries:
             after = entry["seq"]
             yield _event("history", entry, id=after)
@@ -85,12 +90,12 @@ async def _events(saga_id: UUID, after: int) -> AsyncIterator[bytes]:
             yield b": still here\n\n"
 
 
-def _read(saga_id: UUID, after: int) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
+def _read(saga_id: UUID, after: int, shown: Shown) -> tuple[dict[str, Any] | None, list[dict[str, Any]]]:
     saga = Saga.objects.filter(pk=saga_id).values(*STATE).first()
     if saga is None:
         return None, []
     history = Saga(pk=saga_id).history.filter(pk__gt=after).order_by("pk")[:AT_ONCE]
-    return saga, list(HistorySerializer(history, many=True).data)
+    return saga, list(HistorySerializer(history, many=True, context={"shown": shown}).data)
 
 
 def _event(kind: str, data: dict[str, Any], *, id: int | None = None) -> bytes:

@@ -45,6 +45,7 @@ from sagas.definitions import registry
 from sagas.models import HistoryKind, Saga
 from sagas.operations.actors import Actor
 from sagas.operations.catalogue import OPERATIONS, Operation
+from sagas.operations.privacy import shown_to
 from sagas.operations.starting import start
 from sagas.states import AT_WORK
 
@@ -136,9 +137,11 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
         saga = self._looked_at(pk)
         told = saga.history.exclude(step="").filter(kind__in=(HistoryKind.ATTEMPT, HistoryKind.EVIDENCE))
         history = defaultdict(list)
+        shown = shown_to(request.user, saga)
         for entry in reversed(told.order_by("-id")[:MOST_TOLD]):
-            history[entry.step].append(HistorySerializer(entry).data)
-        steps = StepWithAttemptsSerializer(saga.steps.all(), many=True, context={"history": history})
+            history[entry.step].append(HistorySerializer(entry, context={"shown": shown}).data)
+        context = {"history": history, "shown": shown}
+        steps = StepWithAttemptsSerializer(saga.steps.all(), many=True, context=context)
         return Response(steps.data, headers={"ETag": etag(saga)})
 
     @action(detail=True, **WHOLE)
@@ -150,7 +153,9 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
         entries = list(saga.history.filter(pk__gt=after).order_by("pk")[:MOST_TOLD])
         return Response(
             {
-                "results": HistorySerializer(entries, many=True).data,
+                "results": HistorySerializer(
+                    entries, many=True, context={"shown": shown_to(request.user, saga)}
+                ).data,
                 "next_after": entries[-1].pk if entries else after,
             }
         )
@@ -195,7 +200,8 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
 
     def _body(self, saga: Saga, *, expanded: bool = False) -> dict[str, Any]:
         of = ExpandedSagaSerializer if expanded else SagaDetailSerializer
-        return of(context={"request": self.request}).to_representation(saga)
+        context = {"request": self.request, "shown": shown_to(self.request.user, saga)}
+        return of(context=context).to_representation(saga)
 
 
 def _endpoint(name: str, operation: Operation) -> Callable[..., Response]:

@@ -47,6 +47,7 @@ def main() -> None:
             ],
             "error_class": settled.error_class,
             "error": settled.error,
+            "trace": settled.trace,
             "delay": None if settled.delay is None else settled.delay.total_seconds(),
         }
         _write_all(answers, json.dumps(answer).encode() + b"\n")

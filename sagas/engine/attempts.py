@@ -90,6 +90,10 @@ class Settled:
     """What it published."""
     error_class: str = ""
     error: str = ""
+    trace: str = ""
+    """The traceback of what was not expected."""
+    seconds: float = 0.0
+    """How long a call took that was not done."""
     delay: timedelta | None = None
     """What the step asked for before its next attempt."""
     ended: bool = True

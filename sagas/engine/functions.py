@@ -9,6 +9,7 @@ import logging
 from collections.abc import Callable, Sequence
 from datetime import datetime
 from time import monotonic
+from traceback import TracebackException
 from typing import Any
 
 from asgiref.sync import async_to_sync
@@ -21,12 +22,16 @@ from sagas.engine.attempts import Attempt, NotDone, Settled
 from sagas.engine.inputs import validated
 from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
 from sagas.models import Saga
+from sagas.redaction import masked
 from sagas.states import Call, Outcome
 from sagas.telemetry import current_traceparent, tracing
 
 log = logging.getLogger("sagas.engine")
 
 MAX_ERROR_CLASS = 200
+MOST_FRAMES = 30
+MOST_OF_A_TRACE = 8000
+"""Characters."""
 
 
 def context_of(attempt: Attempt) -> StepContext:
@@ -102,13 +107,24 @@ def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool =
         case _:
             # What an atomic step wrote has been rolled back: nothing happened.
             outcome = Outcome.LATER if attempt.is_atomic else Outcome.UNKNOWN
+    declared, trace = registry.named(attempt.held.definition).sensitive, ""
     if not isinstance(error, (PermanentFailure, RetryLater, OutcomeUnknown)):
-        log.warning("%s raised %s.", attempt.label, type(error).__name__, exc_info=error)
+        trace = masked(_trace_of(error), attempt.held.values, declared)
+        # The exception itself goes to whoever collects errors, unless it could tell what it should not.
+        log.warning(
+            "%s raised %s.%s",
+            attempt.label,
+            type(error).__name__,
+            f"\n{trace}" if declared else "",
+            exc_info=None if declared else error,
+        )
     return Settled(
         attempt=attempt,
         outcome=outcome,
         error_class=clean_text(type(error).__name__)[:MAX_ERROR_CLASS],
-        error=_text_of(error),
+        error=masked(_text_of(error), attempt.held.values, declared),
+        trace=trace,
+        seconds=monotonic() - sent,
         delay=delay,
         ended=ended,
         sent=sent,
@@ -168,6 +184,15 @@ def call_trustingly(attempt: Attempt) -> Settled:
     if settled.outcome is not Outcome.DONE:
         raise NotDone(attempt.label)
     return settled
+
+
+def _trace_of(error: BaseException) -> str:
+    """Return the traceback, without the values of variables; of a long one the end, where it broke."""
+    try:
+        told = "".join(TracebackException.from_exception(error, limit=-MOST_FRAMES, compact=True).format())
+    except BaseException:
+        return ""
+    return clean_text(told, most=MOST_OF_A_TRACE, keep_end=True)
 
 
 def _text_of(error: BaseException) -> str:

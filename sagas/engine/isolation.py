@@ -149,6 +149,8 @@ def _settled(attempt: Attempt, answer: dict[str, Any], sent: float) -> Settled:
         events=[Event(**event) for event in answer["events"]],
         error_class=answer["error_class"],
         error=answer["error"],
+        trace=answer["trace"],
+        seconds=monotonic() - sent,
         delay=None if delay is None else timedelta(seconds=delay),
         sent=sent,
     )

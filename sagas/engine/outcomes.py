@@ -155,7 +155,13 @@ def _note_failure(locked: Locked, step: SagaStep, settled: Settled) -> None:
         step=step.name,
         direction=attempt.direction.value,
         attempt=attempt.number,
-        data={"outcome": settled.outcome.value, "class": settled.error_class, "error": settled.error},
+        data={
+            "outcome": settled.outcome.value,
+            "class": settled.error_class,
+            "error": settled.error,
+            "seconds": round(settled.seconds, 3),
+            **({"trace": settled.trace} if settled.trace else {}),
+        },
     )
 
 

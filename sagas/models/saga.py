@@ -93,6 +93,7 @@ class Saga(StatusModel):
         ordering = ("-created_at", "-id")
         default_permissions = ("view",)
         permissions = (
+            ("view_saga_data", _("Can see what is sensitive in input and results")),
             ("start_saga", _("Can start sagas")),
             ("retry_saga", _("Can retry failed sagas")),
             ("resume_saga", _("Can suspend and resume sagas")),

@@ -8,11 +8,13 @@ from datetime import datetime
 import pytest
 from rest_framework.test import APIClient
 
-from sagas import start_many
+from sagas import HALT, start_many
 from sagas.models import Saga
 from sagas.operations.performing import perform
+from sagas.testing import run_saga
 from tests.doors.test_api_start import assert_problem
 from tests.engine.hands import Hand
+from tests.samples import OrderInput, step
 
 pytestmark = pytest.mark.django_db
 
@@ -306,3 +308,27 @@ def test_a_history_begins_nowhere_else(api, sagas, after):
 @pytest.mark.parametrize("saga_id", ["01a20d86-dd93-77f4-8eed-43d05ba264a7", "7", "0.5"])
 def test_of_no_saga_nothing_is_told(api, saga_id, of):
     assert_problem(api.get(f"{URL}{saga_id}/{of}"), 404, "not_found")
+
+
+def test_what_is_sensitive_is_shown_to_those_who_may_see_it(client, users, define, play):
+    definition = define(
+        step("pay"), name="samples.paid", input=OrderInput, sensitive=["order_id"], on_exhausted=HALT
+    )
+    play.says("pay", {"card": {"number": "4111"}, "reference": "r1"})
+    saga = run_saga(definition, {"order_id": "secret-17"})
+    perform(saga.pk, "restart", by=None, input={"order_id": "secret-18"})
+    places = ["", "?expand=steps", "steps/", "history/"]
+    viewer = users.staff("view_saga")
+    auditor = users.staff("view_saga", "view_saga_data", username="auditor")
+
+    def told(user) -> str:
+        client.force_login(user)
+        return "".join(client.get(f"/api/v1/sagas/{saga.pk}/{place}").content.decode() for place in places)
+
+    hidden = told(viewer)
+    assert "secret-17" not in hidden
+    assert "4111" not in hidden
+    assert '"reference":"r1"' in hidden
+    seen = told(auditor)
+    assert "secret-17" in seen
+    assert "4111" in seen
