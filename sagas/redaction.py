@@ -14,10 +14,16 @@ from functools import cache
 from typing import Any
 
 from sagas.conf import saga_settings
+from sagas.definitions import registry
 
 HIDDEN = "[hidden]"
 LEAST_MASKED = 3
 """Characters; what is shorter is in every other word."""
+
+
+def declared_by(definition: str) -> Collection[str]:
+    """Return the names of fields that a definition declares to be sensitive; none if the code lacks it."""
+    return registry[definition].sensitive if definition in registry else ()
 
 
 def redacted(value: Any, declared: Collection[str] = ()) -> Any:

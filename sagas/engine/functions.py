@@ -22,7 +22,7 @@ from sagas.engine.attempts import Attempt, NotDone, Settled
 from sagas.engine.inputs import validated
 from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
 from sagas.models import Saga
-from sagas.redaction import masked
+from sagas.redaction import declared_by, masked
 from sagas.states import Call, Outcome
 from sagas.telemetry import current_traceparent, tracing
 
@@ -107,7 +107,7 @@ def raised(attempt: Attempt, error: BaseException, *, sent: float, ended: bool =
         case _:
             # What an atomic step wrote has been rolled back: nothing happened.
             outcome = Outcome.LATER if attempt.is_atomic else Outcome.UNKNOWN
-    declared, trace = registry.named(attempt.held.definition).sensitive, ""
+    declared, trace = declared_by(attempt.held.definition), ""
     if not isinstance(error, (PermanentFailure, RetryLater, OutcomeUnknown)):
         trace = masked(_trace_of(error), attempt.held.values, declared)
         # The exception itself goes to whoever collects errors, unless it could tell what it should not.

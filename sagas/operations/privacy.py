@@ -6,10 +6,9 @@ from collections.abc import Callable
 from functools import partial
 from typing import Any, TypeAlias
 
-from sagas.definitions import registry
 from sagas.models import Saga
 from sagas.operations.actors import Actor, By
-from sagas.redaction import redacted
+from sagas.redaction import declared_by, redacted
 
 PERMISSION = "sagas.view_saga_data"
 
@@ -21,8 +20,7 @@ def shown_to(by: By, saga: Saga) -> Shown:
     """Return what the actor is shown of the saga's data: all of it, or what is not sensitive."""
     if Actor.of(by).may(PERMISSION, saga):
         return _all
-    declared = registry[saga.definition].sensitive if saga.definition in registry else ()
-    return partial(redacted, declared=declared)
+    return partial(redacted, declared=declared_by(saga.definition))
 
 
 def _all(value: Any) -> Any:
