@@ -105,6 +105,9 @@ class PlannedSerializer(Body):
     step = serializers.CharField()
     direction = serializers.ChoiceField(choices=Direction.choices)
     idempotency_key = serializers.CharField(allow_blank=True)
+    attempt = serializers.IntegerField()
+    limit = serializers.IntegerField(allow_null=True)
+    what = serializers.CharField(allow_blank=True)
 
 
 class UnundoableSerializer(Body):
@@ -123,6 +126,7 @@ class PreviewSerializer(Body):
     refusal = RefusalSerializer(allow_null=True)
     status = serializers.CharField(allow_blank=True)
     calls = PlannedSerializer(many=True)
+    kept = serializers.ListField(child=serializers.CharField())
     cannot_undo = UnundoableSerializer(many=True)
     warnings = serializers.ListField(child=serializers.CharField())
 

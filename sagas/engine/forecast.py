@@ -4,7 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
+from inspect import getdoc
 
+from sagas.definitions import Element
 from sagas.engine.locked import Locked
 from sagas.engine.planner import Begin, TurnBack, Wait, needs_undo, plan
 from sagas.engine.steering import turn_back
@@ -21,6 +23,12 @@ class Planned:
     direction: Direction
     idempotency_key: str
     """Empty where it is made of results that are not there yet."""
+    attempt: int
+    """Which attempt at it this would be, counted from 1."""
+    limit: int | None
+    """After how many attempts in all it would be given up; None where only time ends it."""
+    what: str
+    """What it does, as its author wrote in the first line of its docstring."""
 
 
 @dataclass(frozen=True)
@@ -60,14 +68,32 @@ def _calls(locked: Locked) -> Iterator[Planned]:
 
 
 def _done(locked: Locked, name: str, direction: Direction) -> Planned:
-    step = locked.steps[name]
+    step, element = locked.steps[name], locked.outline.steps[name]
+    most = element.policy(direction).attempts
+    planned = Planned(
+        name,
+        direction,
+        step.idempotency_key if direction is Direction.FORWARD else step.undo_key,
+        attempt=step.attempt_number(direction) + 1,
+        limit=None if most is None else step.round_base + step.crash_count(direction) + most,
+        what=_said_of(element, direction),
+    )
     if direction is Direction.FORWARD:
         step.begin(now=locked.now)
         step.complete(now=locked.now)
-        return Planned(name, direction, step.idempotency_key)
-    step.undo(now=locked.now)
-    step.undone(now=locked.now)
-    return Planned(name, direction, step.undo_key)
+    else:
+        step.undo(now=locked.now)
+        step.undone(now=locked.now)
+    return planned
+
+
+def _said_of(element: Element, direction: Direction) -> str:
+    """Return the first line of what the author says of the function that would be called."""
+    try:
+        said = getdoc(element.function(direction)) or ""
+    except LookupError:  # It waits, and calls nothing.
+        return str(element.kind.label)
+    return said.partition("\n")[0]
 
 
 def _let_come(locked: Locked, name: str) -> None:
@@ -79,6 +105,13 @@ def _let_come(locked: Locked, name: str) -> None:
         step.undone(now=locked.now)
     else:
         step.due_at = locked.now
+
+
+def kept(locked: Locked) -> list[str]:
+    """Return the steps that are done and stay so, of a saga that goes forward."""
+    if locked.direction is Direction.BACK:
+        return []
+    return [name for name, step in locked.steps.items() if step.status == StepStatus.COMPLETED]
 
 
 def left_behind(locked: Locked) -> list[Unundoable]:

@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
-from sagas.engine.forecast import Planned, Unundoable, forecast, left_behind
+from sagas.engine.forecast import Planned, Unundoable, forecast, kept, left_behind
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.locked import Locked, look_at
 from sagas.models import Saga, Worker
@@ -34,6 +34,8 @@ class Preview:
     """Where the saga would stand at once."""
     calls: tuple[Planned, ...] = ()
     """What would then be called, in order, if every call is done."""
+    kept: tuple[str, ...] = ()
+    """The steps that are done and stay so."""
     cannot_undo: tuple[Unundoable, ...] = ()
     """What the way back would leave as it is."""
     warnings: tuple[str, ...] = ()
@@ -57,9 +59,16 @@ def preview(saga_id: UUID, operation: str, *, by: By, reason: str = "", **argume
             transaction.set_rollback(True, using=Saga.objects.db)
     if refusal is not None:
         return Preview(operation, revision, refusal)
-    status = locked.saga.status
-    left = tuple(left_behind(locked)) if locked.direction is Direction.BACK else ()
-    return Preview(operation, revision, None, status, tuple(forecast(locked)), left, warnings)
+    return Preview(
+        operation,
+        revision,
+        None,
+        status=locked.saga.status,
+        kept=tuple(kept(locked)),
+        cannot_undo=tuple(left_behind(locked)) if locked.direction is Direction.BACK else (),
+        calls=tuple(forecast(locked)),  # Last, for it uses the saga up.
+        warnings=warnings,
+    )
 
 
 def _warnings(locked: Locked) -> list[str]:
