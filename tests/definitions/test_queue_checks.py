@@ -18,8 +18,9 @@ BROKERS = ("ORM", "REDIS", "DJANGO_REDIS", "SQS", "IRON_MQ", "MONGO", "BROKER_CL
 
 
 @pytest.fixture
-def conf(monkeypatch):
+def conf(monkeypatch, settings):
     """Settings of django-q2, as a project might have them."""
+    settings.SAGAS = {}
 
     def change(**values: Any) -> None:
         for name, value in values.items():
@@ -188,3 +189,22 @@ def test_W003():
     )
     install()
     assert check_recovery(databases=["default"]) == []
+
+
+def test_W009(conf, settings):
+    conf(RETRY=task_timeout() + 1, BROKER_CLASS=None)
+    settings.SAGAS = {"ALLOWED_TASKS": ()}
+    [warning] = check_queue()
+    assert isinstance(warning, Warning)
+    assert warning.id == "sagas.W009"
+    assert (
+        warning.msg
+        == "SAGAS['ALLOWED_TASKS'] is set, and django-q2's own broker hands workers whatever was queued."
+    )
+    assert warning.hint == 'Set Q_CLUSTER["broker_class"] to "sagas.queue.broker.NotifyBroker".'
+
+
+def test_a_broker_that_looks_at_tasks_leaves_nothing_to_warn_of(conf, settings):
+    conf(RETRY=task_timeout() + 1, BROKER_CLASS="sagas.queue.broker.NotifyBroker")
+    settings.SAGAS = {"ALLOWED_TASKS": ()}
+    assert check_queue() == []
