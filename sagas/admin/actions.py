@@ -16,7 +16,7 @@ from django.http import HttpRequest
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
-from sagas.admin.buttons import MOST_REASON
+from sagas.admin.operation_forms import MOST_REASON
 from sagas.admin.readonly import ModelAdmin
 from sagas.exceptions import OperationRefused
 from sagas.models import Saga

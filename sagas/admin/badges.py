@@ -41,7 +41,12 @@ def saga_badge(saga: Saga) -> SafeString:
 def step_badge(step: SagaStep) -> SafeString:
     """Return the status of a step."""
     status = StepStatus(step.status)
-    return badge(str(status.label), *_STEP_MARKS[status])
+    return badge(str(status.label), *step_mark(status))
+
+
+def step_mark(status: StepStatus) -> tuple[str, str]:
+    """Return the glyph and the tone of a step's status."""
+    return _STEP_MARKS[status]
 
 
 def badge(word: str, glyph: str, tone: str) -> SafeString:

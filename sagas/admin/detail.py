@@ -2,26 +2,41 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from django.db.models import Q
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from sagas.admin.badges import step_badge
+from sagas.admin.attempts import attempt_rows, title_of
+from sagas.admin.badges import saga_badge, step_badge
+from sagas.admin.changes import changes
+from sagas.admin.graph import graph
 from sagas.admin.payloads import payload
+from sagas.admin.timeline import timeline
 from sagas.admin.times import NOTHING, moment
-from sagas.models import HistoryEntry, Saga, SagaStep, Worker
-from sagas.states import Direction
+from sagas.admin.words import banner
+from sagas.clock import DatabaseTime
+from sagas.conf import saga_settings
+from sagas.definitions import registry
+from sagas.engine.locked import Locked
+from sagas.models import HistoryEntry, HistoryKind, Hold, Saga, SagaStep, Worker
+from sagas.operations.privacy import Shown
 
 Text = str | Promise | SafeString
 
-MOST_ENTRIES = 200
-"""Entries of the history on the page; the list of all of them is one click away."""
+MOST_ENTRIES = 50
+"""Entries of the history on the page; older ones are a click away."""
+MOST_TOLD = 200
+"""Attempts that are told of."""
+MOST_RELATIVES = 50
+TOLD = (HistoryKind.ATTEMPT, HistoryKind.EVIDENCE, HistoryKind.TAKE_OVER)
+ACTS = (HistoryKind.ACT, HistoryKind.REFUSAL)
 
 
 @dataclass(frozen=True)
@@ -56,40 +71,121 @@ class EntryRow:
     data: SafeString | None
 
 
-def groups(saga: Saga) -> list[Group]:
-    """Return the saga's own facts."""
-    return [
-        Group(
-            _("What it is"),
-            [
-                (_("Id"), format_html("<code>{}</code>", saga.pk)),
-                (_("Definition"), _("%(name)s, version %(version)d") % _named(saga)),
-                (_("Business key"), saga.key or NOTHING),
-                (_("Correlation id"), saga.correlation_id),
-                (_("Started by"), saga.started_by or NOTHING),
-            ],
-        ),
-        Group(
-            _("Where it stands"),
-            [
-                (_("Direction"), saga.get_direction_display()),
-                (_("Progress"), progress(saga)),
-                (_("Current step"), saga.current_step or NOTHING),
-                (_("Attention"), saga.get_attention_display() or NOTHING),
-                (_("Revision"), str(saga.revision)),
-            ],
-        ),
-        Group(
-            _("When"),
-            [
-                (_("Created"), moment(saga.created_at)),
-                (_("Last change"), moment(saga.updated_at)),
-                (_("Ended"), moment(saga.ended_at)),
-                (_("Due"), moment(saga.due_at)),
-                (_("Held by"), _holder(saga)),
-            ],
-        ),
-    ]
+@dataclass(frozen=True)
+class Asked:
+    """What the address asks for: which entries of the history, and whether silences are folded."""
+
+    only_acts: bool = False
+    before: int | None = None
+    fold: bool = True
+
+    @classmethod
+    def of(cls, query: Any) -> Asked:
+        """Read a query string; what it cannot mean is passed over."""
+        before = query.get("before", "")
+        return cls(
+            only_acts="acts" in query,
+            before=int(before) if before.isdecimal() and len(before) < 19 else None,
+            fold=query.get("fold") != "no",
+        )
+
+
+@dataclass(frozen=True)
+class Detail:
+    """A saga, and what is shown of it to whom. Each part is read once."""
+
+    locked: Locked
+    shown: Shown
+    asked: Asked
+
+    @property
+    def saga(self) -> Saga:
+        """The saga itself."""
+        return self.locked.saga
+
+    @property
+    def context(self) -> dict[str, Any]:
+        """What the templates need: six statements beside those that read the saga."""
+        saga, known = self.saga, self.saga.definition in registry
+        told = list(saga.history.filter(kind__in=TOLD).order_by("-id")[:MOST_TOLD])
+        entries = self._entries()
+        steps = list(self.locked.steps.values())
+        participants = _participants(self.locked) if known else []
+        return {
+            "saga": saga,
+            "badge": saga_badge(saga),
+            "banner": banner(self.locked, _holds(saga, participants), known=known),
+            "graph": graph(self.locked, known=known),
+            "timeline": timeline(saga, steps, told[::-1], self.locked.now, fold=self.asked.fold),
+            "attempts": attempt_rows(told, self.locked.steps, self.shown),
+            "groups": self._groups(),
+            "steps": [step_row(step, self.shown) for step in steps],
+            "input": payload(self.shown(saga.input)),
+            "changes": changes(steps, self._edits(entries), self.shown),
+            "entries": [entry_row(entry, self.shown) for entry in entries[:MOST_ENTRIES]],
+            "older": entries[MOST_ENTRIES - 1].pk if len(entries) > MOST_ENTRIES else None,
+            "asked": self.asked,
+            "relatives": self._relatives(),
+            "trace_url": _trace_url(saga),
+        }
+
+    def _entries(self) -> list[HistoryEntry]:
+        entries = self.saga.history.order_by("-id")
+        if self.asked.only_acts:
+            entries = entries.filter(kind__in=ACTS)
+        if self.asked.before is not None:
+            entries = entries.filter(pk__lt=self.asked.before)
+        return list(entries[: MOST_ENTRIES + 1])
+
+    def _edits(self, entries: Sequence[HistoryEntry]) -> list[HistoryEntry]:
+        return [entry for entry in entries if entry.kind == HistoryKind.ACT and entry.operation == "edit"]
+
+    def _groups(self) -> list[Group]:
+        saga = self.saga
+        return [
+            Group(
+                _("What it is"),
+                [
+                    (_("Id"), _copyable(saga.pk)),
+                    (_("Definition"), _("%(name)s, version %(version)d") % _named(saga)),
+                    (_("Business key"), _copyable(saga.key) if saga.key else NOTHING),
+                    (_("Correlation id"), saga.correlation_id),
+                    (_("Started by"), saga.started_by or NOTHING),
+                ],
+            ),
+            Group(
+                _("Where it stands"),
+                [
+                    (_("Direction"), saga.get_direction_display()),
+                    (_("Progress"), progress(saga)),
+                    (_("Current step"), saga.current_step or NOTHING),
+                    (_("Attention"), saga.get_attention_display() or NOTHING),
+                    (_("Locks held"), ", ".join(self._locks()) or NOTHING),
+                    (_("Revision"), str(saga.revision)),
+                ],
+            ),
+            Group(
+                _("When"),
+                [
+                    (_("Created"), moment(saga.created_at)),
+                    (_("Last change"), moment(saga.updated_at)),
+                    (_("Ended"), moment(saga.ended_at)),
+                    (_("Due"), moment(saga.due_at)),
+                    (_("Deadline"), moment(saga.deadline_at)),
+                    (_("Held by"), _holder(saga)),
+                ],
+            ),
+        ]
+
+    def _locks(self) -> list[str]:
+        return list(self.saga.semantic_locks.order_by("name").values_list("name", flat=True))
+
+    def _relatives(self) -> list[tuple[str, Saga]]:
+        saga = self.saga
+        ours = Q(parent=saga) | Q(continues=saga) | Q(restarted_from=saga)
+        theirs = [pk for pk in (saga.parent_id, saga.continues_id, saga.restarted_from_id) if pk]
+        found = Saga.objects.filter(ours | Q(pk__in=theirs)).defer("input").order_by("created_at", "pk")
+        return [(_relation(saga, other), other) for other in found[:MOST_RELATIVES]]
 
 
 def progress(saga: Saga) -> str:
@@ -97,40 +193,34 @@ def progress(saga: Saga) -> str:
     return f"{saga.steps_done}/{saga.steps_total}"
 
 
-def step_rows(saga: Saga) -> list[StepRow]:
-    """Return the saga's steps in their order."""
-    return [
-        StepRow(
-            step=step,
-            badge=step_badge(step),
-            attempts=_attempts(step.attempts, step.crashes),
-            undo_attempts=_attempts(step.undo_attempts, step.undo_crashes),
-            waits=_waits(step),
-            times=[
-                (_("Started"), moment(step.started_at)),
-                (_("Ended"), moment(step.ended_at)),
-                (_("Undo started"), moment(step.undo_started_at)),
-                (_("Undo ended"), moment(step.undo_ended_at)),
-            ],
-            result=None if step.result is None else payload(step.result),
-        )
-        for step in saga.steps.all()
-    ]
+def step_row(step: SagaStep, shown: Shown) -> StepRow:
+    """Return a step for the table."""
+    return StepRow(
+        step=step,
+        badge=step_badge(step),
+        attempts=_attempts(step.attempts, step.crashes),
+        undo_attempts=_attempts(step.undo_attempts, step.undo_crashes),
+        waits=_waits(step),
+        times=[
+            (_("Started"), moment(step.started_at)),
+            (_("Ended"), moment(step.ended_at)),
+            (_("Undo started"), moment(step.undo_started_at)),
+            (_("Undo ended"), moment(step.undo_ended_at)),
+        ],
+        result=None if step.result is None else payload(shown(step.result)),
+    )
 
 
-def entry_rows(saga: Saga) -> list[EntryRow]:
-    """Return the newest entries of the saga's history, newest first."""
-    entries: Iterable[HistoryEntry] = saga.history.order_by("-id")[:MOST_ENTRIES]
-    return [
-        EntryRow(
-            entry=entry,
-            at=moment(entry.at),
-            who=who(entry),
-            step=attempt(entry),
-            data=payload(entry.data) if entry.data else None,
-        )
-        for entry in entries
-    ]
+def entry_row(entry: HistoryEntry, shown: Shown) -> EntryRow:
+    """Return an entry of the history for the table. The traceback stands at the attempt."""
+    data = {name: value for name, value in entry.data.items() if name != "trace"}
+    return EntryRow(
+        entry=entry,
+        at=moment(entry.at),
+        who=who(entry),
+        step=title_of(entry),
+        data=payload(shown(data)) if data else None,
+    )
 
 
 def who(entry: HistoryEntry) -> str:
@@ -138,17 +228,37 @@ def who(entry: HistoryEntry) -> str:
     return entry.actor or entry.get_actor_kind_display()
 
 
-def attempt(entry: HistoryEntry) -> str:
-    """Return the step it is about, and which of its attempts."""
-    if entry.attempt is None:
-        return entry.step
-    if entry.direction == Direction.BACK:
-        return _("%(step)s, undo attempt %(number)d") % {"step": entry.step, "number": entry.attempt}
-    return _("%(step)s, attempt %(number)d") % {"step": entry.step, "number": entry.attempt}
-
-
 def _named(saga: Saga) -> dict[str, Any]:
     return {"name": saga.definition, "version": saga.version}
+
+
+def _copyable(value: Any) -> SafeString:
+    button = '<button type="button" class="saga-copy" data-copy="{}" hidden>{}</button>'
+    return format_html("<code>{}</code> " + button, value, value, _("Copy"))
+
+
+def _relation(saga: Saga, other: Saga) -> str:
+    if other.pk == saga.parent_id:
+        return _("Its parent")
+    if other.pk == saga.continues_id:
+        return _("It was started by a step of")
+    if other.pk == saga.restarted_from_id:
+        return _("It was started again from")
+    if other.parent_id == saga.pk:
+        return _("Its child, step %(step)s") % {"step": other.parent_step}
+    return _("Started by one of its steps") if other.continues_id == saga.pk else _("Started again as")
+
+
+def _participants(locked: Locked) -> list[str]:
+    elements = locked.outline.steps.values()
+    return [element.participant.name for element in elements if element.participant is not None]
+
+
+def _holds(saga: Saga, participants: Sequence[str]) -> list[Hold]:
+    if not saga.is_live:
+        return []
+    on = Q(definition=saga.definition) | Q(participant__in=participants)
+    return list(Hold.objects.filter(on, Q(until=None) | Q(until__gt=DatabaseTime())))
 
 
 def _holder(saga: Saga) -> Text:
@@ -156,6 +266,12 @@ def _holder(saga: Saga) -> Text:
         return NOTHING
     worker = Worker.objects.filter(pk=saga.held_by).first()
     return str(worker) if worker else _("a worker that is gone (%(id)s)") % {"id": saga.held_by}
+
+
+def _trace_url(saga: Saga) -> str:
+    template = saga_settings().trace_url
+    parts = saga.traceparent.split("-")
+    return template.replace("{trace_id}", parts[1]) if template and len(parts) == 4 else ""
 
 
 def _attempts(number: int, crashes: int) -> str:
@@ -169,3 +285,17 @@ def _waits(step: SagaStep) -> Text:
     if step.due_at is None:
         return step.get_waits_for_display() or NOTHING
     return format_html("{}<div>{}</div>", step.get_waits_for_display() or _("until"), moment(step.due_at))
+
+
+def data_of(locked: Locked, shown: Shown) -> dict[str, Any]:
+    """Return a saga's data whole, as a file."""
+    saga = locked.saga
+    return {
+        "saga": str(saga.pk),
+        "definition": saga.definition,
+        "version": saga.version,
+        "input": shown(saga.input),
+        "results": {
+            name: shown(step.result) for name, step in locked.steps.items() if step.result is not None
+        },
+    }

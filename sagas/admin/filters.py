@@ -3,17 +3,24 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from datetime import timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
-from django.db.models import QuerySet
+from django.db.models import Count, QuerySet
 from django.http import HttpRequest
+from django.utils.dateparse import parse_date, parse_datetime
+from django.utils.timezone import get_current_timezone, is_aware
 from django.utils.translation import gettext_lazy as _
 
+from sagas.admin.paginator import MOST
+from sagas.admin.tabs import PARAMETER, TABS
+from sagas.clock import DatabaseTime
 from sagas.definitions import registry
 from sagas.engine.recovery import overdue
+from sagas.models import Saga, SagaStep
 from sagas.operations.catalogue import STUCK_AFTER
-from sagas.states import Attention, SagaStatus
+from sagas.states import Attention, SagaStatus, StepStatus
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -22,9 +29,38 @@ Choices: TypeAlias = "Iterable[tuple[str, str | _StrPromise]]"
 
 ANY = "any"
 STUCK = "stuck"
+MOST_ERRORS = 20
 
 
-class StatusFilter(admin.SimpleListFilter):
+class Filter(admin.SimpleListFilter):
+    """A filter that is known by its parameter."""
+
+    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
+        value = self.value()
+        return self.select(queryset, value) if value else queryset
+
+    def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        """Return those that the value names."""
+        return sagas.filter(**{str(self.parameter_name): value})
+
+
+class TabFilter(Filter):
+    """What the tabs select; the sidebar does not repeat them."""
+
+    title = _("tab")
+    parameter_name = PARAMETER
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return ()
+
+    def has_output(self) -> bool:
+        return False
+
+    def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        return TABS[value].select(sagas) if value in TABS else sagas
+
+
+class StatusFilter(Filter):
     """By status."""
 
     title = _("status")
@@ -33,11 +69,8 @@ class StatusFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return SagaStatus.choices
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(status=self.value()) if self.value() else queryset
 
-
-class AttentionFilter(admin.SimpleListFilter):
+class AttentionFilter(Filter):
     """By what a person has to look at."""
 
     title = _("attention")
@@ -50,19 +83,17 @@ class AttentionFilter(admin.SimpleListFilter):
             *Attention.choices,
         ]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        match self.value():
-            case None:
-                return queryset
+    def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        match value:
             case "any":
-                return queryset.exclude(attention="")
+                return sagas.exclude(attention="")
             case "stuck":
-                return queryset.filter(pk__in=overdue(STUCK_AFTER).order_by().values("pk"))
+                return sagas.filter(pk__in=overdue(STUCK_AFTER).order_by().values("pk"))
             case kind:
-                return queryset.filter(attention=kind)
+                return sagas.filter(attention=kind)
 
 
-class DefinitionFilter(admin.SimpleListFilter):
+class DefinitionFilter(Filter):
     """By definition."""
 
     title = _("definition")
@@ -71,5 +102,82 @@ class DefinitionFilter(admin.SimpleListFilter):
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return [(name, name) for name in sorted(registry)]
 
-    def queryset(self, request: HttpRequest, queryset: QuerySet[Any]) -> QuerySet[Any]:
-        return queryset.filter(definition=self.value()) if self.value() else queryset
+
+class ErrorFilter(Filter):
+    """By the class of the error, where a saga halted on one: the most frequent ones of late."""
+
+    title = _("error")
+    parameter_name = "error_class"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        failed = Saga.objects.filter(status=SagaStatus.FAILED).exclude(error_class="")
+        newest = Saga.objects.filter(pk__in=failed.order_by("-created_at").values("pk")[:MOST]).order_by()
+        found = newest.values("error_class").annotate(number=Count("pk")).order_by("-number", "error_class")
+        return [(row["error_class"], row["error_class"]) for row in found[:MOST_ERRORS]]
+
+    def has_output(self) -> bool:
+        return True
+
+
+class StepFilter(Filter):
+    """By the step that failed; offered where the definition is chosen."""
+
+    title = _("failed step")
+    parameter_name = "failed_step"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        definition = request.GET.get("definition", "")
+        if definition not in registry:
+            return ()
+        return [(name, name) for name in registry[definition].outline().steps]
+
+    def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        bad = (StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.COMPENSATION_FAILED)
+        failed = SagaStep.objects.filter(name=value, status__in=bad)
+        return sagas.filter(status=SagaStatus.FAILED, pk__in=failed.values("saga"))
+
+
+class CreatedFilter(Filter):
+    """By when it was started: lately, or between two times given as ``from`` and ``to``."""
+
+    title = _("created")
+    parameter_name = "created"
+    spans = {"hour": timedelta(hours=1), "day": timedelta(days=1), "week": timedelta(days=7)}
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [
+            ("hour", _("in the last hour")),
+            ("day", _("in the last 24 hours")),
+            ("week", _("in the last 7 days")),
+        ]
+
+    def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value in self.spans:
+            return sagas.filter(created_at__gte=DatabaseTime() - self.spans[value])
+        # "2026-11-01..2026-11-03": either end may be left out.
+        since, _dots, before = value.partition("..")
+        for lookup, text in (("created_at__gte", since), ("created_at__lt", before)):
+            if text and (moment := _moment(text)) is not None:
+                sagas = sagas.filter(**{lookup: moment})
+        return sagas
+
+
+class InitiatorFilter(Filter):
+    """By who started it; linked to from a saga's page, for the names are too many to list."""
+
+    title = _("started by")
+    parameter_name = "started_by"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        asked = request.GET.get(self.parameter_name)
+        return [(asked, asked)] if asked else ()
+
+
+def _moment(text: str) -> Any:
+    try:
+        found = parse_datetime(text) or parse_datetime(f"{parse_date(text)}T00:00")
+    except ValueError:
+        return None
+    if found is None or is_aware(found):
+        return found
+    return found.replace(tzinfo=get_current_timezone())

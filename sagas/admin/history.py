@@ -11,12 +11,14 @@ from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
-from sagas.admin.detail import attempt, who
+from sagas.admin.attempts import title_of
+from sagas.admin.detail import who
 from sagas.admin.payloads import payload
 from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.admin.step import by_saga
 from sagas.admin.times import moment
 from sagas.models import HistoryEntry
+from sagas.redaction import declared_by, redacted
 
 REASON_SHOWN = 80
 
@@ -72,7 +74,7 @@ class HistoryEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("step"))
     def step_and_attempt(self, entry: HistoryEntry) -> str:
-        return attempt(entry)
+        return title_of(entry)
 
     @admin.display(description=_("reason"))
     def why(self, entry: HistoryEntry) -> str:
@@ -80,4 +82,4 @@ class HistoryEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("data"))
     def data_json(self, entry: HistoryEntry) -> SafeString:
-        return payload(entry.data)
+        return payload(redacted(entry.data, declared_by(entry.saga.definition)))

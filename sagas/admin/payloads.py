@@ -14,9 +14,19 @@ MOST_SHOWN = 64 * 1024
 
 
 def payload(value: Any) -> SafeString:
-    """Return a JSON value, indented, as text of the page."""
-    text = json.dumps(value, indent=2, ensure_ascii=False)
-    if len(text) > MOST_SHOWN:
-        cut = _("… %(number)d more characters") % {"number": len(text) - MOST_SHOWN}
-        text = f"{text[:MOST_SHOWN]}\n{cut}"
-    return format_html('<pre class="saga-payload">{}</pre>', text)
+    """Return a JSON value, indented, as text of the page. Of an object each member is cut by itself."""
+    if not isinstance(value, dict) or not value:
+        return format_html('<pre class="saga-payload">{}</pre>', cut(value, MOST_SHOWN, indent=2))
+    members = (
+        f"  {json.dumps(name, ensure_ascii=False)}: {cut(inner, MOST_SHOWN, indent=2)}".replace("\n", "\n  ")
+        for name, inner in value.items()
+    )
+    return format_html('<pre class="saga-payload">{{\n{}\n}}</pre>', ",\n".join(members))
+
+
+def cut(value: Any, most: int, *, indent: int | None = None) -> str:
+    """Return a value as JSON text, and of a long one the beginning and how much more there is."""
+    text = json.dumps(value, indent=indent, ensure_ascii=False)
+    if len(text) <= most:
+        return text
+    return f"{text[:most]}\n" + _("… %(number)d more characters") % {"number": len(text) - most}

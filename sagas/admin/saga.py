@@ -2,36 +2,64 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
+from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
-from django.core.exceptions import PermissionDenied
-from django.db.models import QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.db.models import Q, QuerySet
+from django.http import (
+    Http404,
+    HttpRequest,
+    HttpResponse,
+    HttpResponseNotAllowed,
+    HttpResponseNotModified,
+    HttpResponseRedirect,
+    JsonResponse,
+)
 from django.template.response import TemplateResponse
-from django.urls import URLPattern
+from django.urls import URLPattern, path, reverse
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy
+from django.utils.translation import gettext_lazy, ngettext
 
 from sagas.admin import detail, search
 from sagas.admin.actions import OperationActions
 from sagas.admin.badges import saga_badge
-from sagas.admin.buttons import OperationButtons, apart_from_requests, operation_form
-from sagas.admin.filters import AttentionFilter, DefinitionFilter, StatusFilter
-from sagas.admin.payloads import payload
+from sagas.admin.export import EXPORTS
+from sagas.admin.filters import (
+    AttentionFilter,
+    CreatedFilter,
+    DefinitionFilter,
+    ErrorFilter,
+    InitiatorFilter,
+    StatusFilter,
+    StepFilter,
+    TabFilter,
+)
+from sagas.admin.operating import OperatingAdmin, apart_from_requests
 from sagas.admin.readonly import short
-from sagas.admin.times import ago
-from sagas.models import Saga
+from sagas.admin.starting import StartingAdmin
+from sagas.admin.tabs import PARAMETER, TABS, shown_tabs
+from sagas.admin.times import NOTHING, ago, span, until
+from sagas.clock import DatabaseTime, database_now
+from sagas.engine.locked import Locked
+from sagas.engine.recovery import overdue
+from sagas.models import Hold, Saga
+from sagas.operations.actors import Actor
+from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.privacy import shown_to
 
 ERROR_SHOWN = 80
+LATE = timedelta(seconds=30)
+"""Due for longer than this and taken by nobody: then operators are told."""
 
 
 @admin.register(Saga)
-class SagaAdmin(OperationActions, OperationButtons):
+class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
     """Find a saga, read why it stands where it stands, and have something done about it."""
 
     list_display = (
@@ -39,17 +67,31 @@ class SagaAdmin(OperationActions, OperationButtons):
         "definition_and_key",
         "status_and_attention",
         "progress",
+        "next_run",
         "last_error",
         "created",
+        "took",
     )
     list_display_links = ("short_id",)
-    list_filter = (AttentionFilter, StatusFilter, DefinitionFilter)
-    lookups = frozenset({"attention", "status", "definition"})
+    list_filter = (
+        TabFilter,
+        AttentionFilter,
+        StatusFilter,
+        DefinitionFilter,
+        StepFilter,
+        ErrorFilter,
+        CreatedFilter,
+        InitiatorFilter,
+    )
+    lookups = frozenset(str(each.parameter_name) for each in list_filter)
+    actions = [*OperationActions.actions, *EXPORTS]
     sortable_by = ("created",)
     ordering = ("-created_at", "-id")
     search_fields = ("key",)  # The box is shown for it; what it finds is `search`'s to say.
     search_help_text = search.HELP
     detail_template = "admin/sagas/saga/detail.html"
+    live_template = "admin/sagas/saga/live.html"
+    change_list_template = "admin/sagas/saga/change_list.html"
 
     @admin.display(description=gettext_lazy("id"))
     def short_id(self, saga: Saga) -> SafeString:
@@ -71,12 +113,19 @@ class SagaAdmin(OperationActions, OperationButtons):
     def progress(self, saga: Saga) -> SafeString:
         return format_html("{}<div>{}</div>", detail.progress(saga), saga.current_step)
 
+    @admin.display(description=gettext_lazy("next run"))
+    def next_run(self, saga: Saga) -> SafeString | str:
+        if saga.held_by is not None:
+            return _("now")
+        return NOTHING if saga.due_at is None else until(saga.due_at, saga.now)  # type: ignore[attr-defined]
+
     @admin.display(description=gettext_lazy("last error"))
     def last_error(self, saga: Saga) -> SafeString | None:
         if not saga.error_class:
             return None
         return format_html(
-            '<span title="{}"><strong>{}</strong> {}</span>',
+            '<a href="{}#attempts" title="{}"><strong>{}</strong></a> {}',
+            self.saga_url(saga.pk),
             saga.error,
             saga.error_class,
             Truncator(saga.error).chars(ERROR_SHOWN),
@@ -86,8 +135,19 @@ class SagaAdmin(OperationActions, OperationButtons):
     def created(self, saga: Saga) -> SafeString:
         return ago(saga.created_at)
 
+    @admin.display(description=gettext_lazy("took"))
+    def took(self, saga: Saga) -> str:
+        return NOTHING if saga.ended_at is None else span(saga.ended_at - saga.created_at)
+
     def get_urls(self) -> list[URLPattern]:
-        return [*self.operation_urls(), *super().get_urls()]
+        guarded = self.admin_site.admin_view
+        return [
+            *self.operation_urls(),
+            *self.start_urls(),
+            path("<uuid:saga_id>/live/", guarded(self.live_view), name="sagas_saga_live"),
+            path("<uuid:saga_id>/data/", guarded(self.data_view), name="sagas_saga_data"),
+            *super().get_urls(),
+        ]
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Saga]:
         return super().get_queryset(request).defer("input")
@@ -95,13 +155,41 @@ class SagaAdmin(OperationActions, OperationButtons):
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
-        return queryset.filter(search.criteria(search_term)), False
+        found = queryset.annotate(now=DatabaseTime())
+        return found.filter(search.criteria(search_term)), False
 
     @apart_from_requests
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
-        return super().changelist_view(request, extra_context)
+        """List sagas; whoever can do something about them is first shown those that need it."""
+        if not request.GET and _may_operate(request):
+            query = request.GET.copy()
+            query[PARAMETER] = "attention"
+            request.GET = query  # type: ignore[assignment]
+        response = super().changelist_view(request, extra_context)
+        # Rendered only now: an action answers otherwise, and needs none of it.
+        if isinstance(response, TemplateResponse) and response.context_data:
+            response.context_data |= self._around_the_list(request)
+        return response
+
+    def _around_the_list(self, request: HttpRequest) -> dict[str, Any]:
+        tab = request.GET.get(PARAMETER)
+        late = overdue(LATE).order_by().values("pk")[:1000].count()
+        return {
+            "tabs": shown_tabs(self.get_queryset(request), tab),
+            "empty": TABS[tab].empty if tab in TABS else _("No saga is like that."),
+            "late": ngettext(
+                "%(number)d saga has been due for more than %(time)s, and no worker took it.",
+                "%(number)d sagas have been due for more than %(time)s, and no worker took them.",
+                late,
+            )
+            % {"number": late, "time": span(LATE)}
+            if late
+            else "",
+            "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=DatabaseTime())),
+            "start_url": self.start_url() if self.may_start(request) else "",
+        }
 
     def change_view(
         self,
@@ -110,41 +198,71 @@ class SagaAdmin(OperationActions, OperationButtons):
         form_url: str = "",
         extra_context: dict[str, Any] | None = None,
     ) -> HttpResponse:
-        """Show a saga. Nothing is changed here: the buttons post to addresses of their own."""
+        """Show a saga. Nothing is changed here: the buttons lead to pages of their own."""
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
-        saga = self.get_object(request, unquote(object_id))
-        if saga is None:
-            raise Http404(_("There is no saga %(id)s.") % {"id": object_id})
-        if not self.has_view_permission(request, saga):
-            raise PermissionDenied
+        locked = self.look(request, _id(object_id))
+        live = reverse("admin:sagas_saga_live", args=[locked.saga.pk], current_app=self.admin_site.name)
         return TemplateResponse(
             request,
             self.detail_template,
             {
                 **self.admin_site.each_context(request),
-                "title": str(saga),
+                "title": str(locked.saga),
                 "opts": self.opts,
                 "media": self.media,
                 "has_view_permission": True,
-                "saga": saga,
-                "badge": saga_badge(saga),
-                "buttons": self.buttons(saga, by=request.user),
-                "form": operation_form(saga),
-                "groups": detail.groups(saga),
-                "input": payload(saga.input),
-                "steps": detail.step_rows(saga),
-                "entries": detail.entry_rows(saga),
-                "most_entries": detail.MOST_ENTRIES,
+                "live_url": live,
+                **self._shown(request, locked),
                 **(extra_context or {}),
             },
         )
+
+    def live_view(self, request: HttpRequest, saga_id: UUID) -> HttpResponse:
+        """Show the part of a saga's page that changes, or say that it has not: for the page's script."""
+        locked = self.look(request, saga_id)
+        etag = f'"{locked.saga.revision}-{int(locked.saga.held_by is not None)}"'
+        if request.headers.get("If-None-Match") == etag:
+            return HttpResponseNotModified(headers={"ETag": etag})
+        context = {"opts": self.opts, **self._shown(request, locked)}
+        headers = {"ETag": etag, "X-Saga-Ended": str(int(not locked.saga.is_live))}
+        return TemplateResponse(request, self.live_template, context, headers=headers)
+
+    def data_view(self, request: HttpRequest, saga_id: UUID) -> HttpResponse:
+        """Send a saga's input and results as a file, as far as the user may see them."""
+        locked = self.look(request, saga_id)
+        headers = {"Content-Disposition": f'attachment; filename="saga-{saga_id}.json"'}
+        found = detail.data_of(locked, shown_to(request.user, locked.saga))
+        options = {"ensure_ascii": False, "indent": 2}
+        return JsonResponse(found, headers=headers, json_dumps_params=options)
+
+    def _shown(self, request: HttpRequest, locked: Locked) -> dict[str, Any]:
+        shown = shown_to(request.user, locked.saga)
+        page = detail.Detail(locked, shown, detail.Asked.of(request.GET))
+        return {
+            **page.context,
+            "buttons": self.buttons(locked, by=request.user),
+            "looked_at": database_now(Saga.objects.db),
+            "data_url": reverse(
+                "admin:sagas_saga_data", args=[locked.saga.pk], current_app=self.admin_site.name
+            ),
+        }
 
     def history_view(
         self, request: HttpRequest, object_id: str, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """Lead to the saga's own history: Django's log of edits has nothing to tell of it."""
-        saga = self.get_object(request, unquote(object_id))
-        if saga is None:
-            raise Http404(_("There is no saga %(id)s.") % {"id": object_id})
-        return HttpResponseRedirect(self.saga_url(saga.pk) + "#history")
+        locked = self.look(request, _id(object_id))
+        return HttpResponseRedirect(self.saga_url(locked.saga.pk) + "#history")
+
+
+def _id(object_id: str) -> UUID:
+    try:
+        return UUID(unquote(object_id))
+    except ValueError:
+        raise Http404(_("There is no saga %(id)s.") % {"id": object_id}) from None
+
+
+def _may_operate(request: HttpRequest) -> bool:
+    actor = Actor.of(request.user)
+    return any(actor.may(operation.permission) for operation in OPERATIONS.values())

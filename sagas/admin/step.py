@@ -17,6 +17,7 @@ from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.admin.search import full_id
 from sagas.admin.times import moment
 from sagas.models import SagaStep
+from sagas.redaction import declared_by, redacted
 
 ERROR_SHOWN = 80
 
@@ -73,7 +74,9 @@ class SagaStepAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("result"))
     def result_json(self, step: SagaStep) -> SafeString | None:
-        return None if step.result is None else payload(step.result)
+        if step.result is None:
+            return None
+        return payload(redacted(step.result, declared_by(step.saga.definition)))
 
 
 def by_saga(queryset: QuerySet[Any], words: str) -> QuerySet[Any]:

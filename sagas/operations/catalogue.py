@@ -26,6 +26,7 @@ OPERATIONS = {
             "sagas.compensate_saga",
             courses.compensate_refusal,
             courses.compensate,
+            needs_reason=True,
         ),
         Operation(
             "resolve",
@@ -35,8 +36,18 @@ OPERATIONS = {
             steps.resolve,
             arguments=("outcome", "step", "result"),
             needs=1,
+            steps=steps.unresolved,
         ),
-        Operation("skip", _("Skip"), "sagas.skip_saga", steps.skip_refusal, steps.skip, arguments=("step",)),
+        Operation(
+            "skip",
+            _("Skip"),
+            "sagas.skip_saga",
+            steps.skip_refusal,
+            steps.skip,
+            arguments=("step",),
+            steps=steps.skippable,
+            needs_reason=True,
+        ),
         Operation(
             "edit",
             _("Edit"),
@@ -54,7 +65,14 @@ OPERATIONS = {
             courses.restart,
             arguments=("input",),
         ),
-        Operation("abandon", _("Abandon"), "sagas.abandon_saga", courses.abandon_refusal, courses.abandon),
+        Operation(
+            "abandon",
+            _("Abandon"),
+            "sagas.abandon_saga",
+            courses.abandon_refusal,
+            courses.abandon,
+            needs_reason=True,
+        ),
         Operation(
             "approve",
             _("Approve"),
@@ -63,6 +81,7 @@ OPERATIONS = {
             steps.approve,
             arguments=("step",),
             permission_of=steps.approval_permission,
+            steps=steps.undecided,
         ),
         Operation(
             "reject",
@@ -72,6 +91,7 @@ OPERATIONS = {
             steps.reject,
             arguments=("step",),
             permission_of=steps.approval_permission,
+            steps=steps.undecided,
         ),
     )
 }

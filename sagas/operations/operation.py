@@ -9,7 +9,7 @@ from typing import Any
 from django.utils.functional import Promise
 
 from sagas.engine.locked import Locked
-from sagas.models import HistoryKind
+from sagas.models import HistoryKind, SagaStep
 from sagas.operations.actors import Actor
 
 
@@ -70,6 +70,10 @@ class Operation:
     needs: int = 0
     permission_of: Callable[[Locked], str] | None = None
     """Where it is not the same for all sagas."""
+    steps: Callable[[Locked], list[SagaStep]] | None = None
+    """Which steps it may be about, where it takes one."""
+    needs_reason: bool = False
+    """Whether people are to say why: what it does is not easily made good."""
 
     def permission_for(self, locked: Locked) -> str:
         """Return what a user needs to have it done to this saga."""

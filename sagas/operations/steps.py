@@ -68,7 +68,7 @@ def resolve_refusal(locked: Locked, request: Request) -> Refusal | None:
         )
     if refusal := code_refusal(locked):
         return refusal
-    found = _named(locked, request, {StepStatus.UNKNOWN})
+    found = _named(unresolved(locked), request, "unknown")
     if isinstance(found, Refusal):
         return found
     outcome = request.arguments.get("outcome")
@@ -86,7 +86,7 @@ def resolve_refusal(locked: Locked, request: Request) -> Refusal | None:
 
 def resolve(locked: Locked, request: Request) -> None:
     """Write down what a person found out about a step of unknown outcome, and go on from there."""
-    step = locked.step(_one(locked, request, {StepStatus.UNKNOWN}).name)
+    step = locked.step(_one(unresolved(locked), request).name)
     if request.arguments["outcome"] == DONE:
         step.complete(now=locked.now)
         step.result = dict(request.arguments.get("result") or {})
@@ -104,7 +104,7 @@ def skip_refusal(locked: Locked, request: Request) -> Refusal | None:
         return Refusal("invalid_state", "it goes back, and no step is begun any more.")
     if refusal := code_refusal(locked):
         return refusal
-    found = _named(locked, request, _SKIPPABLE)
+    found = _named(skippable(locked), request, "failed, unknown, waiting")
     if isinstance(found, Refusal):
         return found
     if locked.outline.steps[found.name].pivot:
@@ -118,7 +118,7 @@ def skip_refusal(locked: Locked, request: Request) -> Refusal | None:
 
 def skip(locked: Locked, request: Request) -> None:
     """Pass a step by: it is neither done nor undone."""
-    step = locked.step(_one(locked, request, _SKIPPABLE).name)
+    step = locked.step(_one(skippable(locked), request).name)
     in_doubt = step.in_doubt
     step.skip(now=locked.now)
     go_on(locked, request, step=step.name, data={"in_doubt": in_doubt})
@@ -127,7 +127,7 @@ def skip(locked: Locked, request: Request) -> None:
 def decision_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why there is nothing to decide, or why somebody else has to."""
     saga = locked.saga
-    waiting = _waiting_for_approval(locked, request.arguments.get("step"))
+    waiting = _meant(locked, request)
     if saga.definition not in registry or len(waiting) != 1 or saga.status not in AT_WORK:
         return Refusal("invalid_state", f"it is {saga.status} and waits for no approval.")
     element = locked.outline.steps[waiting[0].name]
@@ -151,7 +151,7 @@ def reject(locked: Locked, request: Request) -> None:
 
 def approval_permission(locked: Locked) -> str:
     """Return the permission that the approval the saga waits for asks for."""
-    for step in _waiting_for_approval(locked, None):
+    for step in undecided(locked):
         element = locked.outline.steps.get(step.name)
         if isinstance(element, Approval):
             return element.permission
@@ -167,11 +167,8 @@ def go_on(locked: Locked, request: Request, **record: Any) -> None:
     locked.saga.due_at = locked.now
 
 
-_SKIPPABLE = {StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.WAITING}
-
-
 def _decide(locked: Locked, request: Request, *, approved: bool) -> None:
-    [step] = _waiting_for_approval(locked, request.arguments.get("step"))
+    [step] = _meant(locked, request)
     locked.record(**request.act, step=step.name)
     locked.tell(
         locked.saga.pk,
@@ -184,21 +181,31 @@ def _decide(locked: Locked, request: Request, *, approved: bool) -> None:
     )
 
 
-def _waiting_for_approval(locked: Locked, name: str | None) -> list[SagaStep]:
-    return [
-        step
-        for step in locked.steps.values()
-        if step.status == StepStatus.WAITING
-        and step.waits_for == WaitsFor.APPROVAL
-        and (name is None or step.name == name)
-    ]
+def unresolved(locked: Locked) -> list[SagaStep]:
+    """Return the steps of which it is not known whether they took effect."""
+    return [step for step in locked.steps.values() if step.status == StepStatus.UNKNOWN]
 
 
-def _named(locked: Locked, request: Request, statuses: set[StepStatus]) -> SagaStep | Refusal:
+def skippable(locked: Locked) -> list[SagaStep]:
+    """Return the steps that could be passed by."""
+    statuses = {StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.WAITING}
+    return [step for step in locked.steps.values() if step.status in statuses]
+
+
+def undecided(locked: Locked) -> list[SagaStep]:
+    """Return the steps that wait for somebody's approval."""
+    waiting = (step for step in locked.steps.values() if step.status == StepStatus.WAITING)
+    return [step for step in waiting if step.waits_for == WaitsFor.APPROVAL]
+
+
+def _meant(locked: Locked, request: Request) -> list[SagaStep]:
+    wanted = request.arguments.get("step")
+    return [step for step in undecided(locked) if wanted is None or step.name == wanted]
+
+
+def _named(found: list[SagaStep], request: Request, told: str) -> SagaStep | Refusal:
     """Return the step that is meant: the one named, or the only one there is."""
     wanted = request.arguments.get("step")
-    found = [step for step in locked.steps.values() if step.status in statuses]
-    told = ", ".join(sorted(status.value for status in statuses))
     if not found:
         return Refusal("invalid_state", f"no step of it is {told}.")
     if wanted is not None:
@@ -212,8 +219,8 @@ def _named(locked: Locked, request: Request, statuses: set[StepStatus]) -> SagaS
     return found[0]
 
 
-def _one(locked: Locked, request: Request, statuses: set[StepStatus]) -> SagaStep:
-    found = _named(locked, request, statuses)
+def _one(steps: list[SagaStep], request: Request) -> SagaStep:
+    found = _named(steps, request, "")
     if isinstance(found, Refusal):
         raise Refused(found)
     return found

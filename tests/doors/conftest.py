@@ -63,6 +63,14 @@ class Sagas:
         definition = self._define(event, step("tell"), name="samples.parcel", input=OrderInput)
         return run_saga(definition, self.input())
 
+    def editable(self) -> Saga:
+        """Return a saga that stands still, and of whose input nothing is made."""
+        self._play.says("call", RetryLater("the bank is closed"))
+        definition = self._define(
+            step("call", retry=ONCE), name="samples.edited", input=OrderInput, on_exhausted=HALT
+        )
+        return run_saga(definition, self.input())
+
     def suspended(self) -> Saga:
         saga = self.pending()
         perform(saga.pk, "suspend", by=None)

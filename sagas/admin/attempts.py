@@ -1,0 +1,106 @@
+"""What is told of a saga's attempts: those that failed, came late, or were lost with their worker."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+
+from django.utils.safestring import SafeString
+from django.utils.translation import gettext as _
+
+from sagas.admin.payloads import payload
+from sagas.admin.times import span
+from sagas.models import HistoryEntry, HistoryKind, SagaStep
+from sagas.operations.privacy import Shown
+from sagas.states import Direction, Outcome
+
+OURS = ("/site-packages/", "/lib/python", "/sagas/engine/")
+"""Where frames lie that are not the application's."""
+
+
+@dataclass(frozen=True)
+class AttemptRow:
+    """An attempt that was told of."""
+
+    title: str
+    step: str
+    at: datetime
+    outcome: str
+    is_bad: bool
+    error_class: str
+    error: str
+    frames: str
+    """The traceback without what is not the application's."""
+    trace: str
+    took: str
+    key: str
+    data: SafeString | None
+    is_newest: bool
+    """Of its step: what an operator wants to see first."""
+
+
+def attempt_rows(
+    entries: Iterable[HistoryEntry], steps: dict[str, SagaStep], shown: Shown
+) -> list[AttemptRow]:
+    """Return the attempts, in the order of the entries: newest first."""
+    seen: set[str] = set()
+    rows = []
+    for entry in entries:
+        rows.append(_row(entry, steps.get(entry.step), shown, is_newest=entry.step not in seen))
+        seen.add(entry.step)
+    return rows
+
+
+def _row(entry: HistoryEntry, step: SagaStep | None, shown: Shown, *, is_newest: bool) -> AttemptRow:
+    data = entry.data
+    outcome = data.get("outcome", "")
+    trace = data.get("trace", "")
+    back = entry.direction == Direction.BACK
+    return AttemptRow(
+        title=title_of(entry),
+        step=entry.step,
+        at=entry.at,
+        outcome=_word(entry, outcome),
+        is_bad=outcome in (Outcome.NOT_DONE, Outcome.UNKNOWN),
+        error_class=data.get("class", ""),
+        error=data.get("error", ""),
+        frames=app_frames(trace),
+        trace=trace,
+        took=span(timedelta(seconds=data["seconds"])) if "seconds" in data else "",
+        key=(step.undo_key if back else step.idempotency_key) if step else "",
+        data=payload(shown(data)) if entry.kind != HistoryKind.ATTEMPT else None,
+        is_newest=is_newest,
+    )
+
+
+def title_of(entry: HistoryEntry) -> str:
+    """Return the step an entry is about, and which of its attempts."""
+    if entry.attempt is None:
+        return entry.step
+    if entry.direction == Direction.BACK:
+        return _("%(step)s, undo attempt %(number)d") % {"step": entry.step, "number": entry.attempt}
+    return _("%(step)s, attempt %(number)d") % {"step": entry.step, "number": entry.attempt}
+
+
+def app_frames(trace: str) -> str:
+    """Return the frames of a traceback that are the application's own, and how it ends."""
+    blocks: list[list[str]] = [[]]
+    for line in trace.splitlines():
+        if not line.startswith("    "):
+            blocks.append([])
+        blocks[-1].append(line)
+    kept = [
+        block
+        for block in blocks
+        if block and not (block[0].startswith("  File ") and any(place in block[0] for place in OURS))
+    ]
+    return "\n".join(line for block in kept for line in block)
+
+
+def _word(entry: HistoryEntry, outcome: str) -> str:
+    if entry.kind == HistoryKind.EVIDENCE:
+        return _("came late, and counts no more")
+    if entry.kind == HistoryKind.TAKE_OVER:
+        return _("taken over by another worker")
+    return str(Outcome(outcome).label) if outcome in Outcome.values else outcome

@@ -1,0 +1,133 @@
+"""The tabs above the list of sagas: what an operator looks for, as addresses that can be kept."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from django.db import connections
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.utils.formats import number_format
+from django.utils.functional import Promise
+from django.utils.translation import gettext as _
+from django.utils.translation import gettext_lazy
+
+from sagas.admin.paginator import MOST
+from sagas.engine.recovery import overdue
+from sagas.models import Saga, SagaStep
+from sagas.operations.courses import STUCK_AFTER
+from sagas.states import TERMINAL, SagaStatus, StepStatus, WaitsFor
+
+PARAMETER = "tab"
+
+
+@dataclass(frozen=True)
+class Tab:
+    """Some of the sagas."""
+
+    name: str
+    label: str | Promise
+    select: Callable[[QuerySet[Any]], QuerySet[Any]]
+    empty: str | Promise
+    """What is said where there are none."""
+
+
+def _needing_attention(sagas: QuerySet[Any]) -> QuerySet[Any]:
+    return sagas.filter(
+        Q(pk__in=_attention_ids(sagas)) | Q(pk__in=overdue(STUCK_AFTER).order_by().values("pk"))
+    )
+
+
+def _attention_ids(sagas: QuerySet[Any]) -> QuerySet[Any]:
+    return Saga.objects.exclude(attention="").order_by().values("pk")
+
+
+def _of(*statuses: SagaStatus) -> Callable[[QuerySet[Any]], QuerySet[Any]]:
+    return lambda sagas: sagas.filter(status__in=statuses)
+
+
+def _retrying(sagas: QuerySet[Any]) -> QuerySet[Any]:
+    """Select those that wait for another attempt at what went wrong."""
+    steps = SagaStep.objects.filter(saga=OuterRef("pk"))
+    again = Q(status=StepStatus.WAITING, waits_for=WaitsFor.RETRY) | Q(
+        status=StepStatus.COMPENSATING, due_at__isnull=False
+    )
+    moving = sagas.filter(status__in=(SagaStatus.RUNNING, SagaStatus.COMPENSATING)).exclude(error_class="")
+    return moving.filter(Exists(steps.filter(again)))
+
+
+TABS = {
+    tab.name: tab
+    for tab in (
+        Tab(
+            "attention",
+            gettext_lazy("Needs attention"),
+            _needing_attention,
+            gettext_lazy("No saga needs attention."),
+        ),
+        Tab(
+            "running",
+            gettext_lazy("Running"),
+            _of(SagaStatus.PENDING, SagaStatus.RUNNING),
+            gettext_lazy("No saga is running."),
+        ),
+        Tab(
+            "retrying",
+            gettext_lazy("Retrying"),
+            _retrying,
+            gettext_lazy("No saga waits for another attempt."),
+        ),
+        Tab(
+            "compensating",
+            gettext_lazy("Compensating"),
+            _of(SagaStatus.COMPENSATING),
+            gettext_lazy("No saga is being undone."),
+        ),
+        Tab(
+            "suspended",
+            gettext_lazy("Suspended"),
+            _of(SagaStatus.SUSPENDED),
+            gettext_lazy("No saga is suspended."),
+        ),
+        Tab("finished", gettext_lazy("Finished"), _of(*TERMINAL), gettext_lazy("No saga has ended yet.")),
+        Tab("all", gettext_lazy("All"), lambda sagas: sagas, gettext_lazy("There are no sagas yet.")),
+    )
+}
+
+
+@dataclass(frozen=True)
+class ShownTab:
+    """A tab as a link."""
+
+    label: str | Promise
+    url: str
+    count: str
+    is_current: bool
+
+
+def shown_tabs(sagas: QuerySet[Any], current: str | None) -> list[ShownTab]:
+    """Return the tabs with how many sagas each has, counted no further than is of use: one statement."""
+    counts = capped_counts({name: tab.select(sagas) for name, tab in TABS.items()})
+    return [
+        ShownTab(tab.label, f"?{PARAMETER}={name}", _count(counts[name]), name == current)
+        for name, tab in TABS.items()
+    ]
+
+
+def capped_counts(wanted: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
+    """Count the rows of several queries, each up to `MOST` + 1: one statement."""
+    parts: list[str] = []
+    values: list[Any] = []
+    for query in wanted.values():
+        sql, params = query.order_by().values("pk")[: MOST + 1].query.sql_with_params()
+        parts.append(f"(SELECT COUNT(*) FROM ({sql}) counted)")
+        values += params
+    with connections[Saga.objects.db].cursor() as cursor:
+        cursor.execute(f"SELECT {', '.join(parts)}", values)
+        return dict(zip(wanted, cursor.fetchone(), strict=True))
+
+
+def _count(number: int) -> str:
+    shown = number_format(min(number, MOST), force_grouping=True)
+    return _("%(most)s+") % {"most": shown} if number > MOST else shown
