@@ -67,6 +67,8 @@ class EntryRow:
     entry: HistoryEntry
     at: Text
     who: Text
+    said: str
+    """The operator’s reason, or what an attempt came to."""
     step: Text
     data: SafeString | None
 
@@ -212,14 +214,17 @@ def step_row(step: SagaStep, shown: Shown) -> StepRow:
 
 
 def entry_row(entry: HistoryEntry, shown: Shown) -> EntryRow:
-    """Return an entry of the history for the table. The traceback stands at the attempt."""
-    data = {name: value for name, value in entry.data.items() if name != "trace"}
+    """Return an entry of the history for the table. What is told of an attempt stands there."""
+    is_told = entry.kind in TOLD
     return EntryRow(
         entry=entry,
         at=moment(entry.at),
         who=who(entry),
+        said=f"{entry.data.get('outcome', '')} {entry.data.get('class', '')}".strip()
+        if is_told
+        else entry.reason,
         step=title_of(entry),
-        data=payload(shown(data)) if data else None,
+        data=None if is_told or not entry.data else payload(shown(entry.data)),
     )
 
 

@@ -39,6 +39,10 @@ class Filter(admin.SimpleListFilter):
         value = self.value()
         return self.select(queryset, value) if value else queryset
 
+    def has_output(self) -> bool:
+        """Whether it is shown, and asked: also for a value that is not among its choices."""
+        return bool(self.value()) or super().has_output()
+
     def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
         """Return those that the value names."""
         return sagas.filter(**{str(self.parameter_name): value})
@@ -49,12 +53,13 @@ class TabFilter(Filter):
 
     title = _("tab")
     parameter_name = PARAMETER
+    template = "admin/sagas/no_filter.html"
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         return ()
 
     def has_output(self) -> bool:
-        return False
+        return True  # What has none is not asked either.
 
     def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
         return TABS[value].select(sagas) if value in TABS else sagas
@@ -114,9 +119,6 @@ class ErrorFilter(Filter):
         newest = Saga.objects.filter(pk__in=failed.order_by("-created_at").values("pk")[:MOST]).order_by()
         found = newest.values("error_class").annotate(number=Count("pk")).order_by("-number", "error_class")
         return [(row["error_class"], row["error_class"]) for row in found[:MOST_ERRORS]]
-
-    def has_output(self) -> bool:
-        return True
 
 
 class StepFilter(Filter):

@@ -17,9 +17,9 @@ from sagas.states import Direction, StepStatus
 MOST_STEPS = 30
 """Of more steps the table says more than a picture."""
 
-WIDTH, HEIGHT = 168, 40
-GAP, ROW, MARGIN = 36, 54, 6
-LETTERS = 19
+WIDTH, HEIGHT = 158, 38
+GAP, ROW, MARGIN = 26, 50, 6
+LETTERS = 17
 """That a node has room for."""
 
 
@@ -107,9 +107,11 @@ def _has_undo(locked: Locked, step: SagaStep, known: bool) -> bool:
 def _nodes(locked: Locked, column: Sequence[SagaStep], at: int, first: int, known: bool) -> Iterator[Node]:
     for row, step in enumerate(column):
         element = locked.outline.steps.get(step.name) if known else None
-        done = step.direction is Direction.BACK
-        glyph, tone = ("✓", "good") if done else step_mark(StepStatus(step.status))
-        state = _("done, then undone") if done else step.get_status_display()
+        glyph, tone, state = *step_mark(StepStatus(step.status)), step.get_status_display()
+        if step.direction is Direction.BACK:
+            done = step.result is not None
+            glyph, tone = ("✓", "good") if done else ("?", "bad")
+            state = _("done, then undone") if done else _("may have happened, then undone")
         yield _node(step.name, state, at, row, glyph, tone, is_pivot=element is not None and element.pivot)
 
 

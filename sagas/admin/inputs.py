@@ -38,6 +38,15 @@ TEXTS: dict[type[Any], tuple[type[forms.Field], forms.Widget]] = {
 """In this order: some are kinds of the others."""
 
 
+class JSONField(forms.JSONField):
+    """JSON, laid out to be read; nothing is shown where there is no value yet."""
+
+    def prepare_value(self, value: Any) -> Any:
+        if value is None or isinstance(value, str):
+            return value
+        return json.dumps(value, ensure_ascii=False, indent=2)
+
+
 class InputForm(forms.Form):
     """The input of a saga, field by field."""
 
@@ -110,7 +119,7 @@ def _drawn(field: Any) -> forms.Field:
         if isinstance(field, kind):
             return text(widget=widget, **options)
     options["help_text"] = options["help_text"] or _("As JSON.")
-    return forms.JSONField(widget=forms.Textarea({"rows": 6, "class": "saga-json"}), **options)
+    return JSONField(widget=forms.Textarea({"rows": 6, "class": "saga-json"}), **options)
 
 
 def _plain(value: Any) -> Any:

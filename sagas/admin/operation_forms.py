@@ -10,7 +10,7 @@ from django.utils import timezone
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sagas.admin.inputs import InputForm
+from sagas.admin.inputs import InputForm, JSONField
 from sagas.admin.readonly import short
 from sagas.conf import saga_settings
 from sagas.definitions import registry
@@ -97,7 +97,7 @@ class OperationForm(forms.Form):
         self.fields["outcome"] = forms.ChoiceField(
             label=_("What did you find out?"), choices=OUTCOMES, widget=forms.RadioSelect
         )
-        self.fields["result"] = forms.JSONField(
+        self.fields["result"] = JSONField(
             label=_("Its result, if it happened"),
             help_text=_(
                 "What the step would have returned, as a JSON object: later steps and the undo read it."

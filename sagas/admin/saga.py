@@ -44,7 +44,7 @@ from sagas.admin.operating import OperatingAdmin, apart_from_requests
 from sagas.admin.readonly import short
 from sagas.admin.starting import StartingAdmin
 from sagas.admin.tabs import PARAMETER, TABS, shown_tabs
-from sagas.admin.times import NOTHING, ago, span, until
+from sagas.admin.times import ago, span, until
 from sagas.clock import DatabaseTime, database_now
 from sagas.engine.locked import Locked
 from sagas.engine.recovery import overdue
@@ -67,10 +67,8 @@ class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
         "definition_and_key",
         "status_and_attention",
         "progress",
-        "next_run",
         "last_error",
         "created",
-        "took",
     )
     list_display_links = ("short_id",)
     list_filter = (
@@ -105,19 +103,15 @@ class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
     @admin.display(description=gettext_lazy("status"))
     def status_and_attention(self, saga: Saga) -> SafeString:
         badge = saga_badge(saga)
-        if not saga.attention:
+        if saga.attention:
+            return format_html('{}<div class="saga-attention">{}</div>', badge, saga.get_attention_display())
+        if saga.due_at is None or saga.held_by is not None:
             return badge
-        return format_html('{}<div class="saga-attention">{}</div>', badge, saga.get_attention_display())
+        return format_html('{}<div class="saga-next">{}</div>', badge, until(saga.due_at, saga.now))  # type: ignore[attr-defined]
 
     @admin.display(description=gettext_lazy("steps"))
     def progress(self, saga: Saga) -> SafeString:
         return format_html("{}<div>{}</div>", detail.progress(saga), saga.current_step)
-
-    @admin.display(description=gettext_lazy("next run"))
-    def next_run(self, saga: Saga) -> SafeString | str:
-        if saga.held_by is not None:
-            return _("now")
-        return NOTHING if saga.due_at is None else until(saga.due_at, saga.now)  # type: ignore[attr-defined]
 
     @admin.display(description=gettext_lazy("last error"))
     def last_error(self, saga: Saga) -> SafeString | None:
@@ -133,11 +127,10 @@ class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
 
     @admin.display(description=gettext_lazy("created"), ordering="created_at")
     def created(self, saga: Saga) -> SafeString:
-        return ago(saga.created_at)
-
-    @admin.display(description=gettext_lazy("took"))
-    def took(self, saga: Saga) -> str:
-        return NOTHING if saga.ended_at is None else span(saga.ended_at - saga.created_at)
+        if saga.ended_at is None:
+            return ago(saga.created_at)
+        took = _("took %(time)s") % {"time": span(saga.ended_at - saga.created_at)}
+        return format_html('{}<div class="saga-next">{}</div>', ago(saga.created_at), took)
 
     def get_urls(self) -> list[URLPattern]:
         guarded = self.admin_site.admin_view

@@ -121,6 +121,8 @@ def left_behind(locked: Locked) -> list[Unundoable]:
         element = locked.outline.steps.get(name)
         if element is None or needs_undo(element, step) or element.read_only:
             continue
+        if step.direction is Direction.BACK:
+            continue  # It was undone, or is being undone.
         if step.status in (StepStatus.COMPLETED, StepStatus.UNKNOWN) or step.in_doubt:
             found.append(Unundoable(name, getattr(element, "irrevocable", "") or "it has no compensation"))
     return found

@@ -75,7 +75,7 @@ def _warnings(locked: Locked) -> list[str]:
     found = [
         _("It is not known whether step %(step)s took effect.") % {"step": name}
         for name, step in locked.steps.items()
-        if step.in_doubt
+        if step.in_doubt and step.direction is Direction.FORWARD
     ]
     found += [
         _("Step %(step)s is at work: it finishes first.") % {"step": name}

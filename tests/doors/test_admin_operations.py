@@ -11,6 +11,7 @@ from sagas.admin import actions
 from sagas.models import HistoryEntry, Saga
 from sagas.operations.catalogue import OPERATIONS, PLAIN
 from sagas.operations.performing import perform
+from tests.doors.conftest import Sagas
 from tests.doors.pages import Page
 
 pytestmark = pytest.mark.django_db
@@ -38,7 +39,7 @@ def press(client, saga: Saga, operation: str, **data):
     return client.post(button(saga, operation), filled_in(saga, operation) | data)
 
 
-def allowing(sagas, operation: str) -> Saga:
+def allowing(sagas: Sagas, operation: str) -> Saga:
     return sagas.editable() if operation == "edit" else sagas.allowing(operation)
 
 
