@@ -25,6 +25,10 @@ class HistoryKind(models.TextChoices):
     """A person or program asked for an operation, and was refused."""
 
 
+ACTS = (HistoryKind.ACT, HistoryKind.REFUSAL)
+"""What somebody asked for."""
+
+
 class ActorKind(models.TextChoices):
     """Who did it."""
 
@@ -64,6 +68,10 @@ class HistoryEntry(models.Model):
                 condition=Q(kind=HistoryKind.EVIDENCE),
                 name="sagas_history_evidence_once",
             ),
+        )
+        indexes = (
+            # The last acts: among the entries of engines they are few.
+            models.Index("id", name="sagas_history_acts", condition=Q(kind__in=ACTS)),
         )
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from django.db import models
@@ -11,7 +10,7 @@ from django.utils.translation import gettext_lazy as _
 from django_fsm import RETURN_VALUE, FSMField, transition
 
 from sagas.clock import InsertTime
-from sagas.keys import MAX_KEY, new_saga_id
+from sagas.keys import MAX_KEY, error_fingerprint, new_saga_id
 from sagas.models.status import StatusModel, names_only
 from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaStatus
 
@@ -142,6 +141,14 @@ class Saga(StatusModel):
             models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
             models.Index("error_class", "created_at", name="sagas_saga_errors", condition=~Q(error_class="")),
             models.Index("error_fingerprint", name="sagas_saga_failures", condition=Q(status=S.FAILED)),
+            # What ended lately, and how, is counted in the index alone. A saga enters it once, when it ends.
+            models.Index(
+                "ended_at",
+                "status",
+                "definition",
+                name="sagas_saga_ended",
+                condition=Q(ended_at__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:
@@ -208,8 +215,7 @@ class Saga(StatusModel):
         """Remember what went wrong last, and group it with its like."""
         self.error_class = error_class
         self.error = error
-        group = f"{self.definition}\x1f{step}\x1f{error_class}"
-        self.error_fingerprint = hashlib.sha256(group.encode()).hexdigest()[:16]
+        self.error_fingerprint = error_fingerprint(self.definition, step, error_class, error)
 
     def clear_error(self) -> None:
         """Forget what went wrong: it was overcome."""
