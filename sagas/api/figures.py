@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from datetime import datetime, timedelta
 from typing import Any
 
@@ -18,9 +17,9 @@ from sagas.api.problems import ProblemViews
 from sagas.clock import database_now
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.recovery import overdue
-from sagas.figures import Standing, standing
+from sagas.figures import census
 from sagas.models import Hold, Saga, Worker
-from sagas.states import LIVE, TERMINAL, SagaStatus
+from sagas.states import LIVE, TERMINAL
 
 MOST_COUNTED = 10_000
 """Sagas that have ended are counted up to here: nobody needs the exact number of a million."""
@@ -38,8 +37,10 @@ class Stats(ProblemViews):
     def get(self, request: Request) -> Response:
         """Count."""
         now = database_now(Saga.objects.db)
-        found = standing(now)
-        counts = {status.value: _of_status(found, status, now) for status in LIVE}
+        found = census(now)
+        counts = {
+            status.value: _count(found.number(status), _age(now, found.oldest(status))) for status in LIVE
+        }
         for status in TERMINAL:
             ended = Saga.objects.filter(status=status).order_by("-created_at").values("pk")
             number = ended[: MOST_COUNTED + 1].count()
@@ -47,9 +48,9 @@ class Stats(ProblemViews):
         body = {
             "at": utc(now),
             "sagas": counts,
-            "attention": min(sum(each.attention for each in found), MOST_COUNTED),
-            "stuck": sum(each.stuck for each in found),
-            "oldest_stuck_seconds": _age(now, (each.stuck_since for each in found)),
+            "attention": min(found.attention, MOST_COUNTED),
+            "stuck": found.stuck,
+            "oldest_stuck_seconds": _age(now, found.stuck_since),
             "workers": Worker.objects.filter(beat_at__gt=now - ALIVE_FOR).count(),
             "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=now)).count(),
         }
@@ -77,16 +78,9 @@ class Health(ProblemViews):
         return Response(body, status=200 if well else 503, headers=headers)
 
 
-def _of_status(found: Sequence[Standing], status: SagaStatus, now: datetime) -> dict[str, Any]:
-    these = [each for each in found if each.status == status]
-    return _count(sum(each.number for each in these), _age(now, (each.oldest for each in these)))
-
-
 def _count(number: int, oldest: float | None, *, more: bool = False) -> dict[str, Any]:
     return {"count": number, "more": more, "oldest_seconds": oldest}
 
 
-def _age(now: datetime, times: Iterable[datetime | None]) -> float | None:
-    """Return for how many seconds the oldest has been, if there is any."""
-    oldest = min((time for time in times if time is not None), default=None)
-    return None if oldest is None else round((now - oldest).total_seconds(), 3)
+def _age(now: datetime, then: datetime | None) -> float | None:
+    return None if then is None else round((now - then).total_seconds(), 3)

@@ -4,16 +4,15 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any
 
-from django.db import OperationalError, connections, transaction
+from django.db import OperationalError, transaction
 
 from sagas.clock import database_now
 from sagas.figures.acts import Act, last_acts
-from sagas.figures.census import Standing, standing
+from sagas.figures.census import Census, census
 from sagas.figures.failures import FailureGroup, failure_groups
 from sagas.figures.flow import HalfHour, Passed, half_hours, passed
 from sagas.figures.speed import Duration, durations
@@ -52,15 +51,15 @@ class DefinitionFigures:
     definition: str
     open: int
     passed: int
-    """Those that ended or halted within the last day."""
+    """How often one ended or halted within the last day."""
     failed: int
-    """Those of them that halted, and still stand."""
+    """How often one halted."""
     duration: Duration | None
     """Of those that completed last; None if none did."""
 
     @property
     def failed_rate(self) -> float:
-        """The share of the failed among those that ended or halted."""
+        """The share of halts among ends and halts."""
         return self.failed / self.passed if self.passed else 0.0
 
 
@@ -84,18 +83,17 @@ class Dashboard:
 
 def dashboard() -> Dashboard:
     """Read all of it. Call it outside of a transaction, which would keep the bound on its statements."""
-    now = database_now(Saga.objects.db)
-    read = _read_in_time(
+    now, read = _read_in_time(
         {
-            "standing": lambda: standing(now),
-            "passed": lambda: passed(now),
-            "durations": durations,
-            "failure_groups": failure_groups,
-            "workers": lambda: workers(now),
-            "acts": last_acts,
+            "census": census,
+            "passed": passed,
+            "durations": lambda now: durations(),
+            "failure_groups": lambda now: failure_groups(),
+            "workers": workers,
+            "acts": lambda now: last_acts(),
         }
     )
-    found: Sequence[Standing] | None = read["standing"]
+    found: Census | None = read["census"]
     ended: Sequence[Passed] | None = read["passed"]
     taken: Mapping[str, Duration] = read["durations"] or {}
     return Dashboard(
@@ -109,57 +107,48 @@ def dashboard() -> Dashboard:
     )
 
 
-def _tiles(found: Sequence[Standing]) -> Tiles:
-    by_status: Counter[SagaStatus] = Counter()
-    for each in found:
-        by_status[each.status] += each.number
+def _tiles(found: Census) -> Tiles:
     return Tiles(
-        attention=sum(each.attention for each in found),
-        running=by_status[SagaStatus.PENDING] + by_status[SagaStatus.RUNNING],
-        retrying=sum(each.retrying for each in found),
-        compensating=by_status[SagaStatus.COMPENSATING],
-        suspended=by_status[SagaStatus.SUSPENDED],
-        stuck=sum(each.stuck for each in found),
-        open=sum(by_status[status] for status in LIVE),
-        oldest_open=min((each.oldest for each in found if each.status in LIVE), default=None),
+        attention=found.attention,
+        running=found.number(SagaStatus.PENDING) + found.number(SagaStatus.RUNNING),
+        retrying=found.retrying,
+        compensating=found.number(SagaStatus.COMPENSATING),
+        suspended=found.number(SagaStatus.SUSPENDED),
+        stuck=found.stuck,
+        open=sum(map(found.number, LIVE)),
+        oldest_open=found.oldest(*LIVE),
     )
 
 
 def _definitions(
-    found: Sequence[Standing], ended: Sequence[Passed], taken: Mapping[str, Duration]
+    found: Census, ended: Sequence[Passed], taken: Mapping[str, Duration]
 ) -> Iterator[DefinitionFigures]:
     still_open, all_ended, failed = Counter[str](), Counter[str](), Counter[str]()
-    for those in found:
-        still_open[those.definition] += those.number if those.status in LIVE else 0
-    for each in ended:
-        all_ended[each.definition] += each.number
-        failed[each.definition] += each.number if each.status == SagaStatus.FAILED else 0
+    for each in found.standing:
+        still_open[each.definition] += each.number
+    for one in ended:
+        all_ended[one.definition] += one.number
+        failed[one.definition] += one.number if one.status == SagaStatus.FAILED else 0
     for name in sorted({*still_open, *all_ended, *taken}):
         yield DefinitionFigures(name, still_open[name], all_ended[name], failed[name], taken.get(name))
 
 
-def _read_in_time(readers: Mapping[str, Callable[[], Any]]) -> dict[str, Any]:
-    """Return what each reads, None where that took too long. They share a transaction as far as can be."""
+def _read_in_time(readers: Mapping[str, Callable[[datetime], Any]]) -> tuple[datetime, dict[str, Any]]:
+    """Return the time and what each reads, None where that took too long.
+
+    They share a transaction as far as can be: one whose statement was cancelled is of no further use.
+    """
     found: dict[str, Any] = dict.fromkeys(readers)
     unread = list(readers)
-    while unread:
+    while True:
         try:
-            with _bounded():
+            with transaction.atomic(using=Saga.objects.db):
+                now = database_now(Saga.objects.db, patience=PATIENCE)
                 while unread:
-                    found[unread[0]] = readers[unread[0]]()
+                    found[unread[0]] = readers[unread[0]](now)
                     del unread[0]
+            return now, found
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
                 raise
             del unread[0]
-    return found
-
-
-@contextmanager
-def _bounded() -> Iterator[None]:
-    using = Saga.objects.db
-    with transaction.atomic(using=using):
-        if connections[using].vendor == "postgresql":
-            with connections[using].cursor() as cursor:
-                cursor.execute(f"SET LOCAL statement_timeout = {PATIENCE // timedelta(milliseconds=1)}")
-        yield

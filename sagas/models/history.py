@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.clock import InsertTime
 from sagas.models.saga import Saga
+from sagas.states import SagaStatus
 
 
 class HistoryKind(models.TextChoices):
@@ -72,6 +73,7 @@ class HistoryEntry(models.Model):
         indexes = (
             # The last acts: among the entries of engines they are few.
             models.Index("id", name="sagas_history_acts", condition=Q(kind__in=ACTS)),
+            models.Index("at", "saga", name="sagas_history_halts", condition=Q(to_status=SagaStatus.FAILED)),
         )
 
     def __str__(self) -> str:

@@ -16,6 +16,9 @@ from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction,
 
 S = SagaStatus
 
+RETRYING = Q(status=S.RUNNING, held_by=None) & ~Q(error_class="")
+"""Goes forward, and waits after an attempt that failed, for the next one as a rule."""
+
 
 class Saga(StatusModel):
     """One run of a definition.
@@ -122,7 +125,8 @@ class Saga(StatusModel):
         indexes = (
             models.Index("due_at", name="sagas_saga_due_idx", condition=Q(due_at__isnull=False)),
             models.Index("created_at", name="sagas_saga_created"),
-            models.Index("status", "created_at", name="sagas_saga_status_created"),
+            # With the definition, so that what stands where is counted in the index alone.
+            models.Index("status", "created_at", "definition", name="sagas_saga_status_created"),
             # Serves "is" and "begins with", whatever the database's collation.
             models.Index(
                 fields=["key"],
@@ -140,7 +144,11 @@ class Saga(StatusModel):
             ),
             models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
             models.Index("error_class", "created_at", name="sagas_saga_errors", condition=~Q(error_class="")),
-            models.Index("error_fingerprint", name="sagas_saga_failures", condition=Q(status=S.FAILED)),
+            models.Index(
+                "error_fingerprint", "created_at", name="sagas_saga_failures", condition=Q(status=S.FAILED)
+            ),
+            # Its columns change only where an index has to be written anyway.
+            models.Index("created_at", name="sagas_saga_retrying", condition=RETRYING),
             # What ended lately, and how, is counted in the index alone. A saga enters it once, when it ends.
             models.Index(
                 "ended_at",
