@@ -41,6 +41,8 @@ class SagaSettings:
     """How long results are kept under their idempotency keys."""
     allowed_tasks: Collection[str] | None = None
     """What `NotifyBroker` lets workers run besides the engine's own, as dotted paths; None is everything."""
+    batch_rate: int = 20
+    """Sagas a second of which a batch asks its operation, where nothing else is said."""
     alert: str = "sagas.engine.bell.log_alert"
     """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
     problem_base: str = ""
@@ -59,7 +61,7 @@ class SagaSettings:
                 raise ImproperlyConfigured(
                     f"SAGAS[{name.upper()!r}] must be a positive timedelta, not {value!r}."
                 )
-        for name in ("runners", "batch", "threads", "tasks", "crash_limit"):
+        for name in ("runners", "batch", "threads", "tasks", "crash_limit", "batch_rate"):
             value = getattr(self, name)
             if name == "runners" and value is None:
                 continue

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from sagas.operations import courses, steps
+from sagas.operations import candidates, courses, steps
 from sagas.operations.courses import STUCK_AFTER
 from sagas.operations.operation import Operation, Refusal
 
@@ -17,15 +17,32 @@ __all__ = ["OPERATIONS", "PLAIN", "STUCK_AFTER", "Operation", "Refusal"]
 OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation("retry", _("Retry"), "sagas.retry_saga", steps.retry_refusal, steps.retry),
-        Operation("resume", _("Resume"), "sagas.resume_saga", courses.resume_refusal, courses.resume),
-        Operation("suspend", _("Suspend"), "sagas.resume_saga", courses.suspend_refusal, courses.suspend),
+        Operation(
+            "retry", _("Retry"), "sagas.retry_saga", steps.retry_refusal, steps.retry, candidates.to_retry
+        ),
+        Operation(
+            "resume",
+            _("Resume"),
+            "sagas.resume_saga",
+            courses.resume_refusal,
+            courses.resume,
+            candidates.to_resume,
+        ),
+        Operation(
+            "suspend",
+            _("Suspend"),
+            "sagas.resume_saga",
+            courses.suspend_refusal,
+            courses.suspend,
+            candidates.at_work,
+        ),
         Operation(
             "compensate",
             _("Compensate"),
             "sagas.compensate_saga",
             courses.compensate_refusal,
             courses.compensate,
+            candidates.to_compensate,
         ),
         Operation(
             "resolve",
@@ -33,16 +50,26 @@ OPERATIONS = {
             "sagas.resolve_saga",
             steps.resolve_refusal,
             steps.resolve,
+            candidates.at_rest,
             arguments=("outcome", "step", "result"),
             needs=1,
         ),
-        Operation("skip", _("Skip"), "sagas.skip_saga", steps.skip_refusal, steps.skip, arguments=("step",)),
+        Operation(
+            "skip",
+            _("Skip"),
+            "sagas.skip_saga",
+            steps.skip_refusal,
+            steps.skip,
+            candidates.to_skip,
+            arguments=("step",),
+        ),
         Operation(
             "edit",
             _("Edit"),
             "sagas.edit_saga",
             courses.edit_refusal,
             courses.edit,
+            candidates.live,
             arguments=("input",),
             needs=1,
         ),
@@ -52,15 +79,24 @@ OPERATIONS = {
             "sagas.restart_saga",
             courses.restart_refusal,
             courses.restart,
+            candidates.ended,
             arguments=("input",),
         ),
-        Operation("abandon", _("Abandon"), "sagas.abandon_saga", courses.abandon_refusal, courses.abandon),
+        Operation(
+            "abandon",
+            _("Abandon"),
+            "sagas.abandon_saga",
+            courses.abandon_refusal,
+            courses.abandon,
+            candidates.live,
+        ),
         Operation(
             "approve",
             _("Approve"),
             "sagas.compensate_saga",
             steps.decision_refusal,
             steps.approve,
+            candidates.at_work,
             arguments=("step",),
             permission_of=steps.approval_permission,
         ),
@@ -70,6 +106,7 @@ OPERATIONS = {
             "sagas.compensate_saga",
             steps.decision_refusal,
             steps.reject,
+            candidates.at_work,
             arguments=("step",),
             permission_of=steps.approval_permission,
         ),
