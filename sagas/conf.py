@@ -46,6 +46,8 @@ class SagaSettings:
     """A pattern: fields whose names it finds are hidden from those who may not see what is sensitive."""
     trace_url: str = ""
     """Where a saga's trace is shown, with ``{trace_id}`` in it; the console links to it."""
+    batch_rate: int = 20
+    """Sagas a second of which a batch asks its operation, where nothing else is said."""
     alert: str = "sagas.engine.bell.log_alert"
     """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
     problem_base: str = ""
@@ -70,7 +72,7 @@ class SagaSettings:
             raise ImproperlyConfigured(
                 f"SAGAS['SENSITIVE_NAMES'] must be a regular expression: {self.sensitive_names!r}: {error}."
             ) from None
-        for name in ("runners", "batch", "threads", "tasks", "crash_limit"):
+        for name in ("runners", "batch", "threads", "tasks", "crash_limit", "batch_rate"):
             value = getattr(self, name)
             if name == "runners" and value is None:
                 continue

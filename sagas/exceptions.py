@@ -81,6 +81,14 @@ class OperationRefused(SagaError):
         self.entry = entry
 
 
+class BatchRefused(SagaError):
+    """A batch was not drafted, or not started, suspended or stopped. `code` says why, for programs."""
+
+    def __init__(self, message: str, *, code: str) -> None:
+        super().__init__(message)
+        self.code = code
+
+
 class PermissionRefused(SagaError):
     """Whoever asked may not."""
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import hashlib
+import re
 from collections.abc import Mapping
 from string import Formatter
 from typing import Any
@@ -12,6 +14,10 @@ from uuid_utils.compat import uuid7
 from sagas.states import Direction
 
 MAX_KEY = 200
+_WORD = re.compile(r"[\w-]+")
+_HEXADECIMAL = re.compile(r"[0-9a-fA-F]{8,}")
+_TOLD = 300
+"""Characters of an error's message that tell it from others."""
 
 
 def new_saga_id() -> UUID:
@@ -90,3 +96,16 @@ def _value(name: str, values: Mapping[str, Any]) -> Any:
     if value is None:
         raise ValueError(f"{{{name}}} has no value")
     return value
+
+
+def error_fingerprint(definition: str, step: str, error_class: str, message: str) -> str:
+    """Return what errors of a kind have in common: step, class and message, whatever numbers it tells."""
+    words = _WORD.sub(_without_number, message[:_TOLD])
+    group = "\x1f".join((definition, step, error_class, " ".join(words.split())))
+    return hashlib.sha256(group.encode(errors="replace")).hexdigest()[:16]
+
+
+def _without_number(word: re.Match[str]) -> str:
+    """Return a word, or a mark where it is a number, an id, or something else that no other error has."""
+    is_number = any(letter.isdigit() for letter in word[0]) or _HEXADECIMAL.fullmatch(word[0])
+    return "#" if is_number else word[0]

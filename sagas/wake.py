@@ -27,6 +27,9 @@ from sagas.states import Direction
 log = logging.getLogger("sagas.wake")
 
 TASK = "sagas.queue.tasks.run_due"
+BATCH_TASK = "sagas.queue.tasks.run_batch"
+BATCH_TIMEOUT = 60
+"""Seconds after which django-q2 may end a worker that is at a batch: a chunk takes a few."""
 MARGIN = timedelta(seconds=10)
 """What a runner may take beyond its budget and its longest step before django-q2 ends it."""
 
@@ -58,6 +61,14 @@ def wake(at: datetime | None = None, *, after: timedelta = timedelta(0)) -> None
         _wake(at, after)
     except Exception:
         log.warning("A wake-up could not be sent; the sagas wait for the next one.", exc_info=True)
+
+
+def wake_for_batch(batch_id: int, turn: int) -> None:
+    """Ask a worker to go on with a batch. Never raises: what cannot be sent is logged, and found later."""
+    try:
+        _queue(get_broker(queue_name()), BATCH_TASK, batch_id, turn, timeout=BATCH_TIMEOUT)
+    except Exception:
+        log.warning("No worker could be asked to go on with batch %s.", batch_id, exc_info=True)
 
 
 def clear_past_wakes(using: str) -> None:
@@ -124,14 +135,18 @@ def _insert(using: str, second: datetime | None) -> bool:
 
 
 def _send(broker: Broker) -> None:
+    _queue(broker, TASK, timeout=task_timeout())
+
+
+def _queue(broker: Broker, task: str, *arguments: int, timeout: int) -> None:
     options = {
         "save": False,
         "ack_failure": True,
-        "timeout": task_timeout(),
+        "timeout": timeout,
         "cluster": queue_name(),
         "broker": broker,
     }
-    async_task(TASK, q_options=options)
+    async_task(task, *arguments, q_options=options)
 
 
 class _Later(ORM):  # type: ignore[misc]  # django-q2 is untyped

@@ -156,10 +156,8 @@ class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """List sagas; whoever can do something about them is first shown those that need it."""
-        if not request.GET and _may_operate(request):
-            query = request.GET.copy()
-            query[PARAMETER] = "attention"
-            request.GET = query  # type: ignore[assignment]
+        if request.method == "GET" and not request.GET and _may_operate(request):
+            return HttpResponseRedirect(f"{request.path}?{PARAMETER}=attention")
         response = super().changelist_view(request, extra_context)
         # Rendered only now: an action answers otherwise, and needs none of it.
         if isinstance(response, TemplateResponse) and response.context_data:

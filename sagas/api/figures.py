@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from datetime import timedelta
+from datetime import datetime, timedelta
 from typing import Any
 
 from django.db import DatabaseError
-from django.db.models import Count, Min, Q
+from django.db.models import Q
 from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
@@ -14,11 +14,11 @@ from rest_framework.response import Response
 from sagas.api.fields import utc
 from sagas.api.permissions import MayView
 from sagas.api.problems import ProblemViews
-from sagas.clock import DatabaseTime, database_now
+from sagas.clock import database_now
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.recovery import overdue
+from sagas.figures import census
 from sagas.models import Hold, Saga, Worker
-from sagas.operations.catalogue import STUCK_AFTER
 from sagas.states import LIVE, TERMINAL
 
 MOST_COUNTED = 10_000
@@ -37,24 +37,22 @@ class Stats(ProblemViews):
     def get(self, request: Request) -> Response:
         """Count."""
         now = database_now(Saga.objects.db)
-        live = Saga.objects.filter(status__in=LIVE).order_by().values("status")
-        counts: dict[str, dict[str, Any]] = {status.value: _count(0, None) for status in (*LIVE, *TERMINAL)}
-        for row in live.annotate(number=Count("pk"), oldest=Min("created_at")):
-            counts[row["status"]] = _count(row["number"], (now - row["oldest"]).total_seconds())
+        found = census(now)
+        counts = {
+            status.value: _count(found.number(status), _age(now, found.oldest(status))) for status in LIVE
+        }
         for status in TERMINAL:
             ended = Saga.objects.filter(status=status).order_by("-created_at").values("pk")
             number = ended[: MOST_COUNTED + 1].count()
             counts[status.value] = _count(min(number, MOST_COUNTED), None, more=number > MOST_COUNTED)
-        late = overdue(STUCK_AFTER)
-        workers = Worker.objects.filter(beat_at__gt=DatabaseTime() - ALIVE_FOR).count()
         body = {
             "at": utc(now),
             "sagas": counts,
-            "attention": min(Saga.objects.exclude(attention="").count(), MOST_COUNTED),
-            "stuck": late.count(),
-            "oldest_stuck_seconds": _age(now, late.values_list("due_at", flat=True).first()),
-            "workers": workers,
-            "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=DatabaseTime())).count(),
+            "attention": min(found.attention, MOST_COUNTED),
+            "stuck": found.stuck,
+            "oldest_stuck_seconds": _age(now, found.stuck_since),
+            "workers": Worker.objects.filter(beat_at__gt=now - ALIVE_FOR).count(),
+            "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=now)).count(),
         }
         return Response(body, headers={"Cache-Control": f"max-age={FRESH}, private"})
 
@@ -81,8 +79,8 @@ class Health(ProblemViews):
 
 
 def _count(number: int, oldest: float | None, *, more: bool = False) -> dict[str, Any]:
-    return {"count": number, "more": more, "oldest_seconds": None if oldest is None else round(oldest, 3)}
+    return {"count": number, "more": more, "oldest_seconds": oldest}
 
 
-def _age(now: Any, then: Any) -> float | None:
+def _age(now: datetime, then: datetime | None) -> float | None:
     return None if then is None else round((now - then).total_seconds(), 3)

@@ -82,6 +82,18 @@ def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]
         return inserted
 
 
+def insert_from(model: type[models.Model], fields: tuple[str, ...], rows: QuerySet[Any, Any]) -> int:
+    """Insert what a ``values_list`` selects, without reading it; return how many rows that were."""
+    connection = connections[rows.db]
+    sql, parameters = rows.query.get_compiler(rows.db).as_sql()
+    names = ", ".join(_quoted(rows.db, model, fields))
+    with connection.cursor() as cursor:
+        cursor.execute(
+            f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) {sql}", parameters
+        )
+        return int(cursor.rowcount)
+
+
 def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
     """Return what a ``values_list`` selects.
 

@@ -1,6 +1,7 @@
 """The rows: the only truth there is. Messages and memory are hints."""
 
 from sagas.models.admission import Hold, Pace, Permit, SemanticLock
+from sagas.models.batch import BatchStatus, ItemState, SagaBatch, SagaBatchItem
 from sagas.models.fact import SagaFact
 from sagas.models.history import ActorKind, HistoryEntry, HistoryKind
 from sagas.models.idempotency import IdempotencyRecord
@@ -11,15 +12,19 @@ from sagas.models.worker import Wake, Worker
 
 __all__ = [
     "ActorKind",
+    "BatchStatus",
     "HistoryEntry",
     "HistoryKind",
     "Hold",
     "IdempotencyRecord",
     "InboxMessage",
     "InboxStatus",
+    "ItemState",
     "Pace",
     "Permit",
     "Saga",
+    "SagaBatch",
+    "SagaBatchItem",
     "SagaFact",
     "SagaStep",
     "SemanticLock",

@@ -6,6 +6,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.clock import InsertTime
 from sagas.models.saga import Saga
+from sagas.states import SagaStatus
 
 
 class HistoryKind(models.TextChoices):
@@ -23,6 +24,10 @@ class HistoryKind(models.TextChoices):
     """A person or program asked for an operation, and got it."""
     REFUSAL = "refusal", _("refusal")
     """A person or program asked for an operation, and was refused."""
+
+
+ACTS = (HistoryKind.ACT, HistoryKind.REFUSAL)
+"""What somebody asked for."""
 
 
 class ActorKind(models.TextChoices):
@@ -64,6 +69,11 @@ class HistoryEntry(models.Model):
                 condition=Q(kind=HistoryKind.EVIDENCE),
                 name="sagas_history_evidence_once",
             ),
+        )
+        indexes = (
+            # The last acts: among the entries of engines they are few.
+            models.Index("id", name="sagas_history_acts", condition=Q(kind__in=ACTS)),
+            models.Index("at", "saga", name="sagas_history_halts", condition=Q(to_status=SagaStatus.FAILED)),
         )
 
     def __str__(self) -> str:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 from datetime import datetime
 
 from django.db import models
@@ -11,11 +10,14 @@ from django.utils.translation import gettext_lazy as _
 from django_fsm import RETURN_VALUE, FSMField, transition
 
 from sagas.clock import InsertTime
-from sagas.keys import MAX_KEY, new_saga_id
+from sagas.keys import MAX_KEY, error_fingerprint, new_saga_id
 from sagas.models.status import StatusModel, names_only
 from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaStatus
 
 S = SagaStatus
+
+RETRYING = Q(status=S.RUNNING, held_by=None) & ~Q(error_class="")
+"""Goes forward, and waits after an attempt that failed, for the next one as a rule."""
 
 
 class Saga(StatusModel):
@@ -124,7 +126,8 @@ class Saga(StatusModel):
         indexes = (
             models.Index("due_at", name="sagas_saga_due_idx", condition=Q(due_at__isnull=False)),
             models.Index("created_at", name="sagas_saga_created"),
-            models.Index("status", "created_at", name="sagas_saga_status_created"),
+            # With the definition, so that what stands where is counted in the index alone.
+            models.Index("status", "created_at", "definition", name="sagas_saga_status_created"),
             # Serves "is" and "begins with", whatever the database's collation.
             models.Index(
                 fields=["key"],
@@ -142,7 +145,19 @@ class Saga(StatusModel):
             ),
             models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
             models.Index("error_class", "created_at", name="sagas_saga_errors", condition=~Q(error_class="")),
-            models.Index("error_fingerprint", name="sagas_saga_failures", condition=Q(status=S.FAILED)),
+            models.Index(
+                "error_fingerprint", "created_at", name="sagas_saga_failures", condition=Q(status=S.FAILED)
+            ),
+            # Its columns change only where an index has to be written anyway.
+            models.Index("created_at", name="sagas_saga_retrying", condition=RETRYING),
+            # What ended lately, and how, is counted in the index alone. A saga enters it once, when it ends.
+            models.Index(
+                "ended_at",
+                "status",
+                "definition",
+                name="sagas_saga_ended",
+                condition=Q(ended_at__isnull=False),
+            ),
         )
 
     def __str__(self) -> str:
@@ -209,8 +224,7 @@ class Saga(StatusModel):
         """Remember what went wrong last, and group it with its like."""
         self.error_class = error_class
         self.error = error
-        group = f"{self.definition}\x1f{step}\x1f{error_class}"
-        self.error_fingerprint = hashlib.sha256(group.encode()).hexdigest()[:16]
+        self.error_fingerprint = error_fingerprint(self.definition, step, error_class, error)
 
     def clear_error(self) -> None:
         """Forget what went wrong: it was overcome."""

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
-from sagas.operations import courses, steps
+from sagas.operations import candidates, courses, steps
 from sagas.operations.courses import STUCK_AFTER
 from sagas.operations.operation import Operation, Refusal
 
@@ -17,15 +17,32 @@ __all__ = ["OPERATIONS", "PLAIN", "STUCK_AFTER", "Operation", "Refusal"]
 OPERATIONS = {
     operation.name: operation
     for operation in (
-        Operation("retry", _("Retry"), "sagas.retry_saga", steps.retry_refusal, steps.retry),
-        Operation("resume", _("Resume"), "sagas.resume_saga", courses.resume_refusal, courses.resume),
-        Operation("suspend", _("Suspend"), "sagas.resume_saga", courses.suspend_refusal, courses.suspend),
+        Operation(
+            "retry", _("Retry"), "sagas.retry_saga", steps.retry_refusal, steps.retry, candidates.to_retry
+        ),
+        Operation(
+            "resume",
+            _("Resume"),
+            "sagas.resume_saga",
+            courses.resume_refusal,
+            courses.resume,
+            candidates.to_resume,
+        ),
+        Operation(
+            "suspend",
+            _("Suspend"),
+            "sagas.resume_saga",
+            courses.suspend_refusal,
+            courses.suspend,
+            candidates.at_work,
+        ),
         Operation(
             "compensate",
             _("Compensate"),
             "sagas.compensate_saga",
             courses.compensate_refusal,
             courses.compensate,
+            candidates.to_compensate,
             needs_reason=True,
         ),
         Operation(
@@ -34,6 +51,7 @@ OPERATIONS = {
             "sagas.resolve_saga",
             steps.resolve_refusal,
             steps.resolve,
+            candidates.at_rest,
             arguments=("outcome", "step", "result"),
             needs=1,
             steps=steps.unresolved,
@@ -44,6 +62,7 @@ OPERATIONS = {
             "sagas.skip_saga",
             steps.skip_refusal,
             steps.skip,
+            candidates.to_skip,
             arguments=("step",),
             steps=steps.skippable,
             needs_reason=True,
@@ -54,6 +73,7 @@ OPERATIONS = {
             "sagas.edit_saga",
             courses.edit_refusal,
             courses.edit,
+            candidates.live,
             arguments=("input",),
             needs=1,
         ),
@@ -63,6 +83,7 @@ OPERATIONS = {
             "sagas.restart_saga",
             courses.restart_refusal,
             courses.restart,
+            candidates.ended,
             arguments=("input",),
         ),
         Operation(
@@ -71,6 +92,7 @@ OPERATIONS = {
             "sagas.abandon_saga",
             courses.abandon_refusal,
             courses.abandon,
+            candidates.live,
             needs_reason=True,
         ),
         Operation(
@@ -79,6 +101,7 @@ OPERATIONS = {
             "sagas.compensate_saga",
             steps.decision_refusal,
             steps.approve,
+            candidates.at_work,
             arguments=("step",),
             permission_of=steps.approval_permission,
             steps=steps.undecided,
@@ -89,6 +112,7 @@ OPERATIONS = {
             "sagas.compensate_saga",
             steps.decision_refusal,
             steps.reject,
+            candidates.at_work,
             arguments=("step",),
             permission_of=steps.approval_permission,
             steps=steps.undecided,

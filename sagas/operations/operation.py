@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from django.db.models import Q
 from django.utils.functional import Promise
 
 from sagas.engine.locked import Locked
@@ -65,6 +66,8 @@ class Operation:
     """Why it cannot be done now; None if it can."""
     perform: Callable[[Locked, Request], None]
     """Do it, or leave it as a fact, on a saga that is locked. May raise `Refused`."""
+    candidates: Callable[[], Q]
+    """Which sagas it may be asked of at all, as far as their rows tell."""
     arguments: tuple[str, ...] = ()
     """What it takes, each a keyword; those it needs come first, `needs` of them."""
     needs: int = 0

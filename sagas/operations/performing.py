@@ -101,10 +101,11 @@ def refusal_of(
             f"it has changed since you looked (revision {expected_revision}, now {locked.saga.revision}). "
             "Look again.",
         )
-    return _argument_refusal(operation, request) or operation.refusal(locked, request)
+    return argument_refusal(operation, request) or operation.refusal(locked, request)
 
 
-def _argument_refusal(operation: Operation, request: Request) -> Refusal | None:
+def argument_refusal(operation: Operation, request: Request) -> Refusal | None:
+    """Say why it is not asked with these arguments, whatever the saga."""
     takes = ", ".join(operation.arguments) or "none"
     if unknown := sorted(set(request.arguments) - set(operation.arguments)):
         return Refusal("invalid_argument", f"it takes no argument {', '.join(unknown)}, but {takes}.")

@@ -30,7 +30,7 @@ from sagas.conf import saga_settings
 log = logging.getLogger("sagas.queue")
 
 CHANNEL = "sagas_queue"
-OWN_TASKS = frozenset(f"sagas.queue.tasks.{name}" for name in ("run_due", "recover", "purge"))
+OWN_TASKS = frozenset(f"sagas.queue.tasks.{name}" for name in ("run_due", "run_batch", "recover", "purge"))
 LONGEST_WAIT = timedelta(seconds=0.5)
 """Between two looks: for messages nobody told of, and for django-q2 to say that the cluster stops."""
 HEARS_WITHIN = timedelta(seconds=1)

@@ -15,6 +15,7 @@ from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.runner import Runner
 from sagas.idempotency import purge_expired
 from sagas.models import Worker
+from sagas.operations import chunks
 from sagas.wake import queue_name
 
 log = logging.getLogger("sagas.queue")
@@ -29,10 +30,19 @@ def run_due() -> None:
         log.exception("A runner ended with an error; its sagas go on when their leases end.")
 
 
+def run_batch(batch_id: int, turn: int) -> None:
+    """Go on with a batch, if this is still its turn. Never raises: what is left is found and gone on with."""
+    try:
+        chunks.run(batch_id, turn)
+    except Exception:
+        log.exception("A worker gave up batch %s; another goes on with it.", batch_id)
+
+
 def recover() -> None:
     """Find what got stuck and have it taken, as `manage.py recover_sagas` does. Never raises."""
     try:
         recovery.recover()
+        chunks.recover()
     except Exception:
         log.exception("What got stuck could not be looked for; the next round will.")
 

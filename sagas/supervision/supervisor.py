@@ -16,7 +16,8 @@ from django.db.models import QuerySet
 from sagas.clock import DatabaseTime
 from sagas.engine import recovery
 from sagas.engine.claims import known
-from sagas.models import Saga, Worker
+from sagas.models import BatchStatus, Saga, SagaBatch, Worker
+from sagas.operations import chunks
 from sagas.states import AT_WORK
 from sagas.supervision.session import Session, end_orphans, notes_of
 from sagas.supervision.watch import Runner, Sight, Verdict, Watch
@@ -67,7 +68,9 @@ class Supervisor:
 
     @property
     def is_idle(self) -> bool:
-        """Whether nothing is due, and nothing is held."""
+        """Whether nothing is due, nothing is held, and no batch runs."""
+        if SagaBatch.objects.filter(status=BatchStatus.RUNNING).exists():
+            return False
         mine = Saga.objects.filter(known(), status__in=AT_WORK)
         return not (mine.filter(due_at__lte=DatabaseTime()) | mine.exclude(held_by=None)).exists()
 
@@ -101,6 +104,7 @@ class Supervisor:
         if monotonic() - self._swept > SWEEP.total_seconds():
             self._swept = monotonic()
             recovery.recover()
+            chunks.recover()
         match self._watch.judge(self._see(), monotonic()):
             case Verdict.WELL:
                 pass

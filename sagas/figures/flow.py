@@ -1,0 +1,102 @@
+"""How many sagas came to an end, or to a halt, in each half hour of the last day."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
+from typing import Any
+
+from django.db.backends.base.base import BaseDatabaseWrapper
+from django.db.models import Count, Func, IntegerField, QuerySet
+from django.db.models.sql.compiler import SQLCompiler
+
+from sagas.models import HistoryEntry, Saga
+from sagas.states import SagaStatus
+
+LENGTH = timedelta(minutes=30)
+NUMBER = 48
+
+
+@dataclass(frozen=True)
+class Passed:
+    """Sagas of one definition that came to the same end in one half hour; to halt is one of them."""
+
+    start: datetime
+    definition: str
+    status: SagaStatus
+    number: int
+
+
+@dataclass(frozen=True)
+class HalfHour:
+    """How many sagas ended in a half hour, and how many halted in it, whatever became of these since."""
+
+    start: datetime
+    completed: int = 0
+    compensated: int = 0
+    abandoned: int = 0
+    failed: int = 0
+
+
+class _Number(Func):
+    """The number of the half hour that a time is in, counted from 1970."""
+
+    output_field = IntegerField()
+
+    def as_postgresql(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        # As a double: EXTRACT would divide arbitrary precision, row by row.
+        template = f"FLOOR(DATE_PART('epoch', %(expressions)s) / {LENGTH.seconds})::integer"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+    def as_sqlite(
+        self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, Any]:
+        template = f"STRFTIME('%%%%s', %(expressions)s) / {LENGTH.seconds}"
+        return self.as_sql(compiler, connection, template=template, **context)
+
+
+def passed(now: datetime) -> list[Passed]:
+    """Count them: one statement, in indexes that hold what ended and what halted."""
+    since = _first(now)
+    ended = Saga.objects.filter(ended_at__gte=since)
+    halted = HistoryEntry.objects.filter(to_status=SagaStatus.FAILED, at__gte=since)
+    both = _counted(ended, "ended_at", "definition", "status").union(
+        _counted(halted, "at", "saga__definition", "to_status"), all=True
+    )
+    return [
+        Passed(_start(number), definition, SagaStatus(status), count)
+        for number, definition, status, count in both
+    ]
+
+
+def half_hours(found: Iterable[Passed], now: datetime) -> tuple[HalfHour, ...]:
+    """Return each half hour of the last day, the oldest first, over all definitions."""
+    counts: Counter[tuple[datetime, str]] = Counter()
+    for each in found:
+        counts[each.start, each.status.value] += each.number
+    starts = [_first(now) + LENGTH * number for number in range(NUMBER)]
+    names = (SagaStatus.COMPLETED, SagaStatus.COMPENSATED, SagaStatus.ABANDONED, SagaStatus.FAILED)
+    return tuple(
+        HalfHour(start, **{name.value: counts[start, name.value] for name in names}) for start in starts
+    )
+
+
+def _counted(rows: QuerySet[Any], when: str, *what: str) -> QuerySet[Any, tuple[Any, ...]]:
+    numbered = rows.order_by().annotate(half_hour=_Number(when))
+    counted: QuerySet[Any, tuple[Any, ...]] = numbered.values_list("half_hour", *what).annotate(
+        number=Count("*")
+    )
+    return counted
+
+
+def _first(now: datetime) -> datetime:
+    """Return when the first half hour of the last day began: the present one is the last."""
+    return _start(int(now.timestamp()) // LENGTH.seconds - NUMBER + 1)
+
+
+def _start(number: int) -> datetime:
+    return datetime.fromtimestamp(number * LENGTH.seconds, UTC)
