@@ -3,9 +3,11 @@
 A project with an admin site of its own registers the classes there: ``site.register(Saga, SagaAdmin)``.
 """
 
+from sagas.admin.batch import SagaBatchAdmin
 from sagas.admin.history import HistoryEntryAdmin
+from sagas.admin.hold import HoldAdmin
 from sagas.admin.saga import SagaAdmin
 from sagas.admin.step import SagaStepAdmin
 from sagas.admin.worker import WorkerAdmin
 
-__all__ = ["HistoryEntryAdmin", "SagaAdmin", "SagaStepAdmin", "WorkerAdmin"]
+__all__ = ["HistoryEntryAdmin", "HoldAdmin", "SagaAdmin", "SagaBatchAdmin", "SagaStepAdmin", "WorkerAdmin"]

@@ -1,106 +1,81 @@
-"""Operations on the sagas that are selected in the list, one action for each operation of the catalogue."""
+"""Operations on the sagas that are selected in the list: each drafts a batch, which is looked at first."""
 
 from __future__ import annotations
 
-from collections import Counter
-from collections.abc import Callable, Iterable
-from dataclasses import dataclass, field
-from typing import TYPE_CHECKING, Any, TypeAlias, cast
-from uuid import UUID
+from collections.abc import Callable
+from typing import TYPE_CHECKING, Any, TypeAlias
+from uuid import uuid4
 
 from django import forms
 from django.contrib import admin, messages
 from django.contrib.admin.helpers import ActionForm
 from django.db.models import QuerySet
-from django.http import HttpRequest
-from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.http import HttpRequest, HttpResponseRedirect
+from django.urls import reverse
+from django.utils import timezone
+from django.utils.text import format_lazy
 
-from sagas.admin.operation_forms import MOST_REASON
 from sagas.admin.readonly import ModelAdmin
-from sagas.exceptions import OperationRefused
-from sagas.models import Saga
-from sagas.operations.actors import By
+from sagas.admin.selecting import selection_of
+from sagas.exceptions import BatchRefused
+from sagas.models import SagaBatch
 from sagas.operations.catalogue import PLAIN, Operation
-from sagas.operations.performing import perform
+from sagas.operations.drafting import draft
+from sagas.operations.selection import MOST_IDS, Selection
 
 if TYPE_CHECKING:
-    from django.utils.functional import _StrPromise
+    pass
 
-Action: TypeAlias = Callable[[Any, HttpRequest, QuerySet[Any]], None]
-
-MOST_AT_ONCE = 200
-"""Sagas of one action: each is a transaction of its own, and the browser waits for all of them."""
+Action: TypeAlias = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponseRedirect | None]
 
 
-class ReasonedActionForm(ActionForm):
-    """Which action, and why: the reason goes into the history of every saga."""
+class DraftingActionForm(ActionForm):
+    """Which action, once however often it is sent, of the sagas as they stood when the list was shown."""
 
-    reason = forms.CharField(label=gettext_lazy("Reason:"), required=False, max_length=MOST_REASON)
-
-
-@dataclass
-class Report:
-    """What an operation on several sagas came to: how many did it, and how many did not for which reason."""
-
-    operation: Operation
-    done: int = 0
-    refused: Counter[str] = field(default_factory=Counter)
-    examples: dict[str, str] = field(default_factory=dict)
-
-    def refuse(self, kind: str, sentence: str) -> None:
-        """Count a refusal with others of its kind; its sentence stands for them all."""
-        self.refused[kind] += 1
-        self.examples.setdefault(kind, sentence)
-
-    def sentences(self) -> Iterable[tuple[int, str]]:
-        """Yield the message levels and texts for the operator."""
-        if self.done:
-            text = ngettext(
-                "%(operation)s was requested for %(number)d saga.",
-                "%(operation)s was requested for %(number)d sagas.",
-                self.done,
-            )
-            yield messages.SUCCESS, text % {"operation": self.operation.label, "number": self.done}
-        for kind, number in self.refused.items():
-            text = ngettext(
-                "%(number)d saga was left as it is. %(example)s",
-                "%(number)d sagas were left as they are, for the same reason. One of them: %(example)s",
-                number,
-            )
-            yield messages.WARNING, text % {"number": number, "example": self.examples[kind]}
-
-
-def carry_out(operation: Operation, saga_ids: Iterable[UUID], *, by: By, reason: str) -> Report:
-    """Perform the operation on each saga."""
-    report = Report(operation)
-    for saga_id in saga_ids:
-        try:
-            perform(saga_id, operation.name, by=by, reason=reason)
-        except OperationRefused as refusal:
-            report.refuse(f"{refusal.code} {refusal.entry.saga.status}", str(refusal))
-        except Saga.DoesNotExist as gone:
-            report.refuse("gone", str(gone))
-        else:
-            report.done += 1
-    return report
+    once = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid4)
+    looked_at = forms.DateTimeField(widget=forms.HiddenInput, required=False, initial=timezone.now)
 
 
 def _action(operation: Operation) -> Action:
-    def act(model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]) -> None:
-        # The ids as a list, for what the operation changes must not change what is still to come.
-        saga_ids = list(queryset.order_by("pk").values_list("pk", flat=True)[: MOST_AT_ONCE + 1])
-        if len(saga_ids) > MOST_AT_ONCE:
-            text = _("%(operation)s was not requested: more than %(most)d sagas are selected. Select fewer.")
-            text %= {"operation": operation.label, "most": MOST_AT_ONCE}
-            model_admin.message_user(request, text, messages.ERROR)
-            return
-        reason = request.POST.get("reason", "").strip()
-        for level, text in carry_out(operation, saga_ids, by=request.user, reason=reason).sentences():
-            model_admin.message_user(request, text, level)
+    def act(
+        model_admin: ModelAdmin, request: HttpRequest, queryset: QuerySet[Any]
+    ) -> HttpResponseRedirect | None:
+        try:
+            batch = draft(
+                operation.name,
+                _selection(request, queryset),
+                by=request.user,
+                cutoff_at=_looked_at(request),
+                key=request.POST.get("once") or None,
+            )
+        except BatchRefused as refusal:
+            model_admin.message_user(request, str(refusal), messages.WARNING)
+            return None
+        return HttpResponseRedirect(batch_url(batch, model_admin.admin_site.name), status=303)
 
     act.__name__ = operation.name
-    return admin.action(description=cast("_StrPromise", operation.label), permissions=[operation.name])(act)
+    described = format_lazy("{}…", operation.label)
+    return admin.action(description=described, permissions=[operation.name])(act)
+
+
+def _selection(request: HttpRequest, queryset: QuerySet[Any]) -> Selection:
+    if request.POST.get("select_across") == "1":
+        return selection_of(request.GET.dict())
+    ids = queryset.order_by().values_list("pk", flat=True)[: MOST_IDS + 1]
+    return Selection(ids=tuple(ids))
+
+
+def _looked_at(request: HttpRequest) -> Any:
+    field = forms.DateTimeField(required=False)
+    try:
+        return field.clean(request.POST.get("looked_at", ""))
+    except forms.ValidationError:
+        return None
+
+
+def batch_url(batch: SagaBatch, site: str) -> str:
+    """Return the address of a batch's page."""
+    return reverse("admin:sagas_sagabatch_change", args=[batch.pk], current_app=site)
 
 
 def _permission(operation: Operation) -> Callable[[ModelAdmin, HttpRequest], bool]:
@@ -113,7 +88,7 @@ def _permission(operation: Operation) -> Callable[[ModelAdmin, HttpRequest], boo
 class OperationActions(ModelAdmin):
     """The actions of the list. Who lacks an operation's permission is not offered it."""
 
-    action_form = ReasonedActionForm
+    action_form = DraftingActionForm
     actions = [_action(operation) for operation in PLAIN.values()]
 
 

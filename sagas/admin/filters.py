@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from datetime import timedelta
+from collections.abc import Iterable, Iterator
+from datetime import datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
@@ -15,7 +15,7 @@ from django.utils.translation import gettext_lazy as _
 
 from sagas.admin.paginator import MOST
 from sagas.admin.tabs import PARAMETER, TABS
-from sagas.clock import DatabaseTime
+from sagas.clock import database_now
 from sagas.definitions import registry
 from sagas.engine.recovery import overdue
 from sagas.models import Saga, SagaStep
@@ -154,14 +154,19 @@ class CreatedFilter(Filter):
         ]
 
     def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
-        if value in self.spans:
-            return sagas.filter(created_at__gte=DatabaseTime() - self.spans[value])
+        return sagas.filter(**{f"created_at__{end}": moment for end, moment in self.bounds(value)})
+
+    @classmethod
+    def bounds(cls, value: str) -> Iterator[tuple[str, datetime]]:
+        """Yield what a value means: ``gt`` or ``lt``, and a time."""
+        if value in cls.spans:
+            yield "gt", database_now(Saga.objects.db) - cls.spans[value]
+            return
         # "2026-11-01..2026-11-03": either end may be left out.
         since, _dots, before = value.partition("..")
-        for lookup, text in (("created_at__gte", since), ("created_at__lt", before)):
+        for end, text in (("gt", since), ("lt", before)):
             if text and (moment := _moment(text)) is not None:
-                sagas = sagas.filter(**{lookup: moment})
-        return sagas
+                yield end, moment
 
 
 class InitiatorFilter(Filter):
@@ -175,7 +180,7 @@ class InitiatorFilter(Filter):
         return [(asked, asked)] if asked else ()
 
 
-def _moment(text: str) -> Any:
+def _moment(text: str) -> datetime | None:
     try:
         found = parse_datetime(text) or parse_datetime(f"{parse_date(text)}T00:00")
     except ValueError:

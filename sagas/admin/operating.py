@@ -206,7 +206,7 @@ class OperatingAdmin(ReadOnlyAdmin):
                 "form": form,
                 "plan": plan,
                 "refusal": _sentence(plan.refusal) if plan else "",
-                "effects": list(_effects(plan)) if plan else [],
+                "effects": list(effects_of(plan)) if plan else [],
                 "evidence": list(_evidence(locked, shown)) if operation.name == "resolve" else [],
                 "back": self.saga_url(saga.pk),
                 "confirm": _("Yes, %(operation)s") % {"operation": str(operation.label).lower()},
@@ -219,7 +219,8 @@ def _sentence(refusal: Refusal | None) -> str:
     return capfirst(refusal.why) if refusal else ""
 
 
-def _effects(plan: Preview) -> Iterator[Effect]:
+def effects_of(plan: Preview) -> Iterator[Effect]:
+    """Yield what an operation would do, step by step."""
     for name in plan.kept:
         yield Effect(name, badge(_("keep"), "✓", "good"), "", "", _("It is done, and stays so."))
     for call in plan.calls:

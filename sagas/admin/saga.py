@@ -29,6 +29,7 @@ from django.utils.translation import gettext_lazy, ngettext
 from sagas.admin import detail, search
 from sagas.admin.actions import OperationActions
 from sagas.admin.badges import saga_badge
+from sagas.admin.dashboard import DashboardAdmin
 from sagas.admin.export import EXPORTS
 from sagas.admin.filters import (
     AttentionFilter,
@@ -59,7 +60,7 @@ LATE = timedelta(seconds=30)
 
 
 @admin.register(Saga)
-class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
+class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin):
     """Find a saga, read why it stands where it stands, and have something done about it."""
 
     list_display = (
@@ -137,6 +138,7 @@ class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
         return [
             *self.operation_urls(),
             *self.start_urls(),
+            *self.dashboard_urls(),
             path("<uuid:saga_id>/live/", guarded(self.live_view), name="sagas_saga_live"),
             path("<uuid:saga_id>/data/", guarded(self.data_view), name="sagas_saga_data"),
             *super().get_urls(),
@@ -179,6 +181,7 @@ class SagaAdmin(OperationActions, StartingAdmin, OperatingAdmin):
             if late
             else "",
             "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=DatabaseTime())),
+            "dashboard_url": reverse("admin:sagas_saga_dashboard", current_app=self.admin_site.name),
             "start_url": self.start_url() if self.may_start(request) else "",
         }
 

@@ -20,7 +20,7 @@ from sagas.api.permissions import MayView
 from sagas.api.problems import ProblemViews
 from sagas.api.serializers import HoldSerializer, NewHoldSerializer
 from sagas.clock import DatabaseTime
-from sagas.definitions import registry
+from sagas.definitions import holdable
 from sagas.models import Hold
 from sagas.operations.actors import Actor
 from sagas.operations.holding import PERMISSION, hold, release
@@ -62,15 +62,6 @@ class HoldViewSet(ProblemViews, ViewSet):
         if not Actor.of(request.user).may(PERMISSION):
             message = _("Holding takes the permission %(name)s.") % {"name": PERMISSION}
             self.permission_denied(request, message=message, code="permission_denied")
-
-
-def holdable() -> dict[str, set[str]]:
-    """Return what can be held: the names that the code knows, by what they name."""
-    steps = [step for definition in registry.values() for step in definition.outline().steps.values()]
-    return {
-        "definition": set(registry),
-        "participant": {step.participant.name for step in steps if step.participant is not None},
-    }
 
 
 def _one_of(asked: dict[str, Any]) -> dict[str, str]:

@@ -32,7 +32,6 @@ from sagas.api.bodies import (
 )
 from sagas.api.filters import ExpandSerializer, FilterSerializer, HistoryQuerySerializer
 from sagas.api.headers import LONGEST_WAIT, MAX_IDEMPOTENCY_KEY
-from sagas.api.holds import holdable
 from sagas.api.operating import ALIASES, MOST_OF_A_REASON, form_for
 from sagas.api.schemas import input_schema
 from sagas.api.serializers import (
@@ -43,7 +42,7 @@ from sagas.api.serializers import (
     StartSerializer,
     StepWithAttemptsSerializer,
 )
-from sagas.definitions import registry
+from sagas.definitions import holdable, registry
 from sagas.keys import MAX_KEY
 from sagas.operations.catalogue import OPERATIONS
 

@@ -19,7 +19,7 @@ from sagas.definitions.events import Event
 from sagas.definitions.migration import Migration
 from sagas.definitions.participant import ALWAYS, NEVER, Participant, Resend
 from sagas.definitions.policies import PATIENT, PERSISTENT, STANDARD, RetryPolicy
-from sagas.definitions.registry import register, registry
+from sagas.definitions.registry import holdable, register, registry
 from sagas.definitions.waits import Approval, Sleep, WaitForEvent
 
 __all__ = [
@@ -53,6 +53,7 @@ __all__ = [
     "SubSagas",
     "TimedOut",
     "WaitForEvent",
+    "holdable",
     "is_async",
     "register",
     "registry",

@@ -62,3 +62,12 @@ def register(definition: D) -> D:
     """Make a definition known under its name, as a class decorator in an app's `sagas` module."""
     registry.add(definition)
     return definition
+
+
+def holdable() -> dict[str, set[str]]:
+    """Return what can be held: the names that the code knows, by what they name."""
+    steps = [step for definition in registry.values() for step in definition.outline().steps.values()]
+    return {
+        "definition": set(registry),
+        "participant": {step.participant.name for step in steps if step.participant is not None},
+    }

@@ -9,6 +9,7 @@ from functools import partial
 from django.db import transaction
 from django.db.models import Count, Q
 
+from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime, database_now
 from sagas.conf import saga_settings
 from sagas.engine import mutexes
@@ -43,12 +44,13 @@ def outcome(batch: SagaBatch) -> Outcome:
     return Outcome(**counted)
 
 
-def start(batch_id: int, *, by: By) -> SagaBatch:
+def start(batch_id: int, *, by: By, reason: str | None = None) -> SagaBatch:
     """Have workers carry a batch out, or go on with it, in the name of whoever starts it.
 
-    What runs already is left running. Raises `BatchRefused`, `PermissionRefused`, `SagaBatch.DoesNotExist`.
+    A `reason` takes the place of the one it was drafted with. What runs already is left running. Raises
+    `BatchRefused`, `PermissionRefused`, `SagaBatch.DoesNotExist`.
     """
-    return _change(batch_id, "start", by, already=BatchStatus.RUNNING, change=_start)
+    return _change(batch_id, "start", by, already=BatchStatus.RUNNING, change=partial(_start, reason))
 
 
 def suspend(batch_id: int, *, by: By) -> SagaBatch:
@@ -88,8 +90,9 @@ def _change(
     return batch
 
 
-def _start(batch: SagaBatch, actor: Actor) -> None:
+def _start(reason: str | None, batch: SagaBatch, actor: Actor) -> None:
     _refuse_beside_another(batch)
+    batch.reason = batch.reason if reason is None else clean_text(reason)
     batch.actor_kind, batch.actor, batch.user_key = actor.kind, actor.name, user_key(actor)
     now = database_now(SagaBatch.objects.db)
     batch.start(now=now)

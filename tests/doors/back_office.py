@@ -4,8 +4,8 @@ from django.contrib import admin
 from django.contrib.auth.models import User
 from django.urls import path
 
-from sagas.admin import HistoryEntryAdmin, SagaAdmin, SagaStepAdmin, WorkerAdmin
-from sagas.models import HistoryEntry, Saga, SagaStep, Worker
+from sagas.admin import HistoryEntryAdmin, HoldAdmin, SagaAdmin, SagaBatchAdmin, SagaStepAdmin, WorkerAdmin
+from sagas.models import HistoryEntry, Hold, Saga, SagaBatch, SagaStep, Worker
 
 
 class BackOffice(admin.AdminSite):
@@ -17,6 +17,8 @@ site.register(Saga, SagaAdmin)
 site.register(SagaStep, SagaStepAdmin)
 site.register(HistoryEntry, HistoryEntryAdmin)
 site.register(Worker, WorkerAdmin)
+site.register(SagaBatch, SagaBatchAdmin)
+site.register(Hold, HoldAdmin)
 site.register(User)
 
 urlpatterns = [path("admin/", admin.site.urls), path("back-office/", site.urls)]

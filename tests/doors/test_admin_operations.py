@@ -7,16 +7,13 @@ from django.db import connections
 from django.test import Client
 from django.urls import reverse
 
-from sagas.admin import actions
 from sagas.models import HistoryEntry, Saga
-from sagas.operations.catalogue import OPERATIONS, PLAIN
+from sagas.operations.catalogue import OPERATIONS
 from sagas.operations.performing import perform
 from tests.doors.conftest import Sagas
 from tests.doors.pages import Page
 
 pytestmark = pytest.mark.django_db
-
-LIST = "/admin/sagas/saga/"
 
 
 def button(saga: Saga, operation: str) -> str:
@@ -41,11 +38,6 @@ def press(client, saga: Saga, operation: str, **data):
 
 def allowing(sagas: Sagas, operation: str) -> Saga:
     return sagas.editable() if operation == "edit" else sagas.allowing(operation)
-
-
-def select(client, operation: str, *sagas: Saga, **data):
-    selected = [str(saga.pk) for saga in sagas]
-    return client.post(LIST, {"action": operation, "_selected_action": selected, **data}, follow=True)
 
 
 def told(response) -> list[str]:
@@ -74,7 +66,6 @@ def users_and_answers(operation: str):
 
 
 MATRIX = [(operation, *row) for operation in OPERATIONS for row in users_and_answers(operation)]
-MATRIX_OF_THE_LIST = [row for row in MATRIX if row[0] in PLAIN]
 
 
 def sign_in(client, users, who) -> None:
@@ -108,35 +99,6 @@ def test_a_button_does_it_for_whoever_may_and_for_nobody_else(
     assert len(acts(saga, "refusal")) == refused
     saga.refresh_from_db()
     assert (saga.revision != before) is bool(done)
-
-
-@pytest.mark.parametrize(("operation", "who", "answer", "done", "refused"), MATRIX_OF_THE_LIST)
-def test_an_action_of_the_list_does_it_for_whoever_may_and_for_nobody_else(
-    client, sagas, users, operation, who, answer, done, refused
-):
-    saga = sagas.allowing(operation)
-    before = saga.status
-    sign_in(client, users, who)
-
-    response = client.post(LIST, {"action": operation, "_selected_action": [str(saga.pk)]})
-
-    may_see = who is None or who == "root" or "view_saga" in who
-    # Back to the list, or to the sign-in page.
-    assert response.status_code == (302 if may_see else 403)
-    assert len(acts(saga)) == done
-    assert not acts(saga, "refusal")  # Who lacks the permission is not offered the action.
-    saga.refresh_from_db()
-    assert (saga.status != before) is bool(done)
-
-
-@pytest.mark.parametrize("operation", PLAIN)
-def test_the_list_offers_an_action_to_whoever_may(client, sagas, users, operation):
-    sagas.failed()
-    client.force_login(users.staff("view_saga", codename(operation)))
-
-    offered = {choice["value"] for choice in Page(client.get(LIST)).all("option") if choice["value"]}
-    mine = {name for name in PLAIN if codename(name) == codename(operation)}
-    assert offered == mine | {"export_csv", "export_ndjson"}
 
 
 @pytest.mark.parametrize("operation", OPERATIONS)
@@ -226,59 +188,6 @@ def test_there_is_no_other_operation_and_no_other_saga(admin, sagas):
     assert admin.post(gone).status_code == 404
 
 
-def test_an_action_tells_what_it_did_and_each_kind_of_what_it_did_not(admin, sagas):
-    chosen = [sagas.failed(), sagas.failed(), sagas.completed(), sagas.completed(), sagas.suspended()]
-
-    sentences = told(select(admin, "retry", *chosen))
-
-    assert sentences[0] == "Retry was requested for 2 sagas."
-    assert sorted(sentences[1:]) == [
-        "1 saga was left as it is. Retry was refused for samples.trip order:5: it is suspended. Resume it: "
-        "then its steps go on.",
-        "2 sagas were left as they are, for the same reason. One of them: Retry was refused for samples.trip "
-        "order:3: it has ended as completed. Start a new saga instead.",
-    ]
-
-
-def test_an_action_keeps_its_reason_for_every_saga(admin, sagas):
-    chosen = [sagas.failed(), sagas.failed()]
-
-    select(admin, "compensate", *chosen, reason="carrier on strike")
-
-    for saga in chosen:
-        assert [entry.reason for entry in acts(saga)] == ["carrier on strike"]
-
-
-def test_an_action_is_for_as_many_sagas_as_one_request_can_carry(admin, sagas, monkeypatch):
-    monkeypatch.setattr(actions, "MOST_AT_ONCE", 2)
-    chosen = [sagas.failed() for _ in range(3)]
-
-    sentences = told(select(admin, "retry", *chosen))
-    assert sentences == ["Retry was not requested: more than 2 sagas are selected. Select fewer."]
-    sentences = told(select(admin, "retry", chosen[0], select_across="1"))
-    assert sentences == ["Retry was not requested: more than 2 sagas are selected. Select fewer."]
-    assert not any(map(acts, chosen))
-
-
-def test_the_list_does_not_offer_to_select_what_it_does_not_show(admin, sagas, monkeypatch):
-    monkeypatch.setattr("sagas.admin.saga.SagaAdmin.list_per_page", 1)
-    sagas.failed(), sagas.failed()
-
-    page = Page(admin.get(LIST))
-    assert "0 of 1 selected" in page.text
-    assert "Select all" not in page.text
-
-
-def test_a_saga_that_vanished_meanwhile_is_told(admin, sagas, monkeypatch):
-    saga = sagas.failed()
-
-    def gone(saga_id, *args, **options):
-        raise Saga.DoesNotExist(f"There is no saga {saga_id}.")
-
-    monkeypatch.setattr(actions, "perform", gone)
-    assert told(select(admin, "retry", saga)) == [f"1 saga was left as it is. There is no saga {saga.pk}."]
-
-
 @pytest.mark.django_db(transaction=True)
 def test_a_refusal_outlives_the_transaction_of_its_request(client, sagas, users, monkeypatch):
     monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
@@ -287,20 +196,3 @@ def test_a_refusal_outlives_the_transaction_of_its_request(client, sagas, users,
 
     assert press(client, saga, "retry").status_code == 403
     assert [entry.data for entry in acts(saga, "refusal")] == [{"code": "permission_denied"}]
-
-
-@pytest.mark.django_db(transaction=True)
-def test_each_saga_of_an_action_has_a_transaction_of_its_own(admin, sagas, monkeypatch):
-    monkeypatch.setitem(connections.settings["default"], "ATOMIC_REQUESTS", True)
-    chosen = sorted((sagas.failed(), sagas.failed()), key=lambda saga: saga.pk)
-    carried_out = perform
-
-    def perform_or_break(saga_id, *args, **options):
-        if saga_id == chosen[1].pk:
-            raise RuntimeError("the second one breaks the request")
-        return carried_out(saga_id, *args, **options)
-
-    monkeypatch.setattr(actions, "perform", perform_or_break)
-    admin.raise_request_exception = False
-    assert select(admin, "retry", *chosen).status_code == 500
-    assert [len(acts(saga)) for saga in chosen] == [1, 0]
