@@ -147,6 +147,8 @@ SPECTACULAR_SETTINGS = {
         "StepStatusEnum": "sagas.states.StepStatus",
         "StepKindEnum": "sagas.states.StepKind",
         "HistoryKindEnum": "sagas.models.HistoryKind",
+        "BatchStatusEnum": "sagas.models.BatchStatus",
+        "AttentionEnum": "sagas.states.Attention",
         "OrderStatusEnum": "orders.models.OrderStatus",
     },
 }

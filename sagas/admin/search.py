@@ -32,6 +32,8 @@ def criteria(words: str) -> Q:
         qualifier, _colon, value = word.partition(":")
         if value and qualifier in LOOKUPS:
             wanted &= Q((LOOKUPS[qualifier], value))
+            if qualifier == "error":
+                wanted &= ~Q(error_class="")  # Says the same again, in the words of the partial index.
         else:
             bare.append(word)
     if bare:

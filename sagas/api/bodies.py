@@ -6,8 +6,8 @@ from typing import Any
 
 from rest_framework import serializers
 
-from sagas.api.serializers import HistorySerializer, SagaDetailSerializer, StepSerializer
-from sagas.states import Direction, StepKind
+from sagas.api.serializers import BatchSerializer, HistorySerializer, SagaDetailSerializer, StepSerializer
+from sagas.states import Direction, SagaStatus, StepKind
 
 
 class Body(serializers.Serializer[Any]):
@@ -129,6 +129,44 @@ class PreviewSerializer(Body):
     kept = serializers.ListField(child=serializers.CharField())
     cannot_undo = UnundoableSerializer(many=True)
     warnings = serializers.ListField(child=serializers.CharField())
+
+
+class SampleSerializer(PreviewSerializer):
+    """What a batch would do to one of its sagas."""
+
+    saga = serializers.UUIDField()
+
+
+class BatchGroupSerializer(Body):
+    """How many sagas of a kind were chosen, or skipped from the outset."""
+
+    definition = serializers.CharField()
+    step = serializers.CharField(allow_blank=True)
+    status = serializers.ChoiceField(choices=SagaStatus.choices)
+    skipped = serializers.BooleanField()
+    message = serializers.CharField(allow_blank=True)
+    number = serializers.IntegerField()
+
+
+class BatchLogSerializer(Body):
+    """Who started, suspended or stopped a batch."""
+
+    act = serializers.ChoiceField(choices=[(act, act) for act in ("start", "suspend", "stop")])
+    by = serializers.CharField(allow_blank=True)
+    at = serializers.DateTimeField()
+
+
+class ShownBatchSerializer(BatchSerializer):
+    """A batch by itself."""
+
+    healed = serializers.IntegerField()
+    failed_again = serializers.IntegerField()
+    groups = BatchGroupSerializer(many=True)
+    log = BatchLogSerializer(many=True)
+    samples = SampleSerializer(many=True)
+
+    class Meta(BatchSerializer.Meta):
+        fields = (*BatchSerializer.Meta.fields, "healed", "failed_again", "groups", "log", "samples")
 
 
 class DeliveredSerializer(Body):

@@ -15,9 +15,9 @@ from rest_framework.views import APIView
 from sagas.api.fields import CommaSeparatedField
 from sagas.api.serializers import StrictSerializer
 from sagas.keys import MAX_KEY
+from sagas.operations.selection import ANY, narrowed
 from sagas.states import Attention, SagaStatus
 
-ANY = "any"
 ORDERINGS = ("-created_at", "created_at", "-updated_at", "updated_at")
 
 
@@ -34,8 +34,8 @@ class PageSerializer(StrictSerializer):
     )
 
 
-class FilterSerializer(PageSerializer):
-    """The filters, each given once."""
+class SelectionSerializer(StrictSerializer):
+    """What sagas can be selected by."""
 
     definition = serializers.CharField(max_length=100, required=False)
     status = serializers.ChoiceField(choices=SagaStatus.choices, required=False)
@@ -45,12 +45,21 @@ class FilterSerializer(PageSerializer):
     key = serializers.CharField(max_length=MAX_KEY, trim_whitespace=False, required=False)
     key__startswith = serializers.CharField(max_length=MAX_KEY, trim_whitespace=False, required=False)
     attention = serializers.ChoiceField(choices=[(ANY, ANY), *Attention.choices], required=False)
+    current_step = serializers.CharField(max_length=100, required=False)
     error_class = serializers.CharField(max_length=200, required=False)
+    error_fingerprint = serializers.CharField(
+        max_length=16, required=False, help_text="What errors of one kind have in common."
+    )
     created_after = serializers.DateTimeField(required=False, source="created_at__gt")
     created_before = serializers.DateTimeField(required=False, source="created_at__lt")
     updated_after = serializers.DateTimeField(
         required=False, source="updated_at__gt", help_text="Reads every saga where there is no other filter."
     )
+
+
+class FilterSerializer(PageSerializer, SelectionSerializer):
+    """The filters, each given once."""
+
     ordering = serializers.ChoiceField(choices=[(name, name) for name in ORDERINGS], required=False)
 
 
@@ -72,10 +81,7 @@ class SagaFilter(BaseFilterBackend):
         wanted = checked_parameters(request, FilterSerializer)
         for name in NOT_FILTERS:
             wanted.pop(name, None)
-        if wanted.get("attention") == ANY:
-            del wanted["attention"]
-            queryset = queryset.exclude(attention="")
-        return queryset.filter(**wanted)
+        return narrowed(queryset, wanted)
 
 
 def checked_parameters(request: Request, form_class: type[StrictSerializer]) -> dict[str, Any]:

@@ -49,6 +49,13 @@ KINDS = Kind.table(
         "The operation takes no such argument",
         _("Read the operation’s preview, and send what it takes."),
     ),
+    (
+        "empty_filter",
+        400,
+        "Nothing certain was selected",
+        _("Name ids, or a filter that says more than that all are meant."),
+    ),
+    ("ambiguous_selection", 400, "Ids and a filter were given", _("Send one of them.")),
     ("reason_required", 400, "A reason is missing", _("Send a reason: it is kept with the act.")),
     (
         "idempotency_key_invalid",
@@ -100,6 +107,13 @@ KINDS = Kind.table(
         "The saga’s state does not allow this",
         _("Look at current_status and allowed_operations."),
     ),
+    (
+        "batch_running",
+        409,
+        "Another batch does the same",
+        _("Wait until the batch that detail names is done, or stop it."),
+    ),
+    ("nothing_selected", 409, "No saga was selected", _("List the sagas with the same filter.")),
     ("past_pivot", 409, "There is no way back", _("Let it complete, then start the saga that reverses it.")),
     ("pivot", 409, "The step decides whether there is a way back", _("Resolve or retry it instead.")),
     (
@@ -129,6 +143,7 @@ KINDS = Kind.table(
         "The idempotency key was used for another request",
         _("Make a new key for a new request."),
     ),
+    ("too_many", 422, "Too many ids were given", _("Select by a filter.")),
     (
         "event_id_reused",
         422,

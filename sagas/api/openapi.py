@@ -18,6 +18,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from sagas.api.batches import ItemQuerySerializer, NewBatchSerializer, NothingSerializer
 from sagas.api.bodies import (
     CountsSerializer,
     DefinitionSerializer,
@@ -28,13 +29,16 @@ from sagas.api.bodies import (
     PreviewSerializer,
     ProblemSerializer,
     ReleasedSerializer,
+    ShownBatchSerializer,
     ShownSagaSerializer,
 )
-from sagas.api.filters import ExpandSerializer, FilterSerializer, HistoryQuerySerializer
+from sagas.api.filters import ExpandSerializer, FilterSerializer, HistoryQuerySerializer, PageSerializer
 from sagas.api.headers import LONGEST_WAIT, MAX_IDEMPOTENCY_KEY
 from sagas.api.operating import ALIASES, MOST_OF_A_REASON, form_for
 from sagas.api.schemas import input_schema
 from sagas.api.serializers import (
+    BatchItemSerializer,
+    BatchSerializer,
     EventSerializer,
     HoldSerializer,
     SagaDetailSerializer,
@@ -50,6 +54,9 @@ TAG = "sagas"
 PROBLEM = "application/problem+json"
 
 SAGA_ID = OpenApiParameter("id", OpenApiTypes.UUID, OpenApiParameter.PATH, description="The saga’s id.")
+NUMBER = OpenApiParameter(
+    "id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
+)
 IDEMPOTENCY_KEY = OpenApiParameter(
     "Idempotency-Key",
     {"type": "string", "minLength": 1, "maxLength": MAX_IDEMPOTENCY_KEY, "pattern": "^[!#-~]+$"},
@@ -303,9 +310,6 @@ class HoldViews(_Views):  # type: ignore[no-untyped-call]
     target_class = "sagas.api.holds.HoldViewSet"
 
     def methods(self) -> dict[str, Any]:
-        pk = OpenApiParameter(
-            "id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
-        )
         return {
             "list": extend_schema(tags=[TAG], responses=reading(HoldSerializer(many=True))),
             "create": extend_schema(
@@ -313,7 +317,45 @@ class HoldViews(_Views):  # type: ignore[no-untyped-call]
                 request={"application/json": _hold_schema()},
                 responses=writing({200: HoldSerializer, 201: HoldSerializer}),
             ),
-            "destroy": extend_schema(tags=[TAG], parameters=[pk], responses=reading(ReleasedSerializer, 404)),
+            "destroy": extend_schema(
+                tags=[TAG], parameters=[NUMBER], responses=reading(ReleasedSerializer, 404)
+            ),
+        }
+
+
+class BatchViews(_Views):  # type: ignore[no-untyped-call]
+    """Batches."""
+
+    target_class = "sagas.api.batches.BatchViewSet"
+
+    def methods(self) -> dict[str, Any]:
+        changing = extend_schema(
+            tags=[TAG],
+            parameters=[NUMBER],
+            request=NothingSerializer,
+            responses=writing({202: ShownBatchSerializer}, 404, 409),
+        )
+        return {
+            "list": extend_schema(
+                tags=[TAG], parameters=[PageSerializer], responses=reading(BatchSerializer(many=True), 400)
+            ),
+            "create": extend_schema(
+                tags=[TAG],
+                parameters=[IDEMPOTENCY_KEY, LOCATION, REPLAYED],
+                request=NewBatchSerializer,
+                responses=writing({201: ShownBatchSerializer, 202: ShownBatchSerializer}, 409, 422),
+            ),
+            "retrieve": extend_schema(
+                tags=[TAG], parameters=[NUMBER], responses=reading(ShownBatchSerializer, 404)
+            ),
+            "items": extend_schema(
+                tags=[TAG],
+                parameters=[NUMBER, ItemQuerySerializer],
+                responses=reading(BatchItemSerializer(many=True), 400, 404),
+            ),
+            "start": changing,
+            "suspend": changing,
+            "stop": changing,
         }
 
 

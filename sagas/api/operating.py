@@ -23,7 +23,7 @@ from sagas.models import Saga
 from sagas.operations.actors import Actor
 from sagas.operations.catalogue import OPERATIONS, Operation
 from sagas.operations.performing import availability, perform
-from sagas.operations.previewing import preview
+from sagas.operations.previewing import Preview, preview
 from sagas.operations.steps import OUTCOMES
 from sagas.states import SagaStatus
 
@@ -101,9 +101,20 @@ def plan_of(saga: Saga, operation: Operation, request: Request) -> dict[str, Any
     plan = preview(saga.pk, operation.name, by=request.user, **arguments)
     if plan.refusal is not None and plan.refusal.code == "permission_denied":
         raise PermissionDenied(plan.refusal.why)
+    return body_of(plan)
+
+
+def body_of(plan: Preview) -> dict[str, Any]:
+    """Return what a preview says."""
     body = asdict(plan)
     body["refusal"] = {"code": plan.refusal.code, "detail": plan.refusal.why} if plan.refusal else None
     return {"allowed": plan.refusal is None, **body}
+
+
+def require_reason(operation: Operation, reason: str) -> None:
+    """Raise `ReasonRequired` where the project wants one for the operation and there is none."""
+    if operation.name in saga_settings().require_reason and not reason.strip():
+        raise ReasonRequired(_("Say why: %(name)s is done only with a reason.") % {"name": operation.name})
 
 
 def carry_out(saga: Saga, operation: Operation, request: Request) -> dict[str, bool]:
@@ -114,8 +125,7 @@ def carry_out(saga: Saga, operation: Operation, request: Request) -> dict[str, b
     form = form_for(operation)(data=request.data)
     form.is_valid(raise_exception=True)
     asked: Mapping[str, Any] = form.validated_data
-    if operation.name in saga_settings().require_reason and not asked["reason"].strip():
-        raise ReasonRequired(_("Say why: %(name)s is done only with a reason.") % {"name": operation.name})
+    require_reason(operation, asked["reason"])
     revision = expected_revision(request)
 
     def act() -> None:

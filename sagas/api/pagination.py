@@ -15,8 +15,8 @@ from rest_framework.views import APIView
 from sagas.api.filters import ParametersRefused
 
 
-class TimeCursorPagination(CursorPagination):
-    """Ordered by a time. A cursor that this API never gave is refused."""
+class BoundedCursorPagination(CursorPagination):
+    """Pages of a bounded size. A cursor that this API never gave is refused."""
 
     page_size = 50
     page_size_query_param = "page_size"
@@ -27,12 +27,28 @@ class TimeCursorPagination(CursorPagination):
     def decode_cursor(self, request: Request) -> Cursor | None:
         try:
             cursor: Cursor | None = super().decode_cursor(request)
-            if cursor is not None and cursor.position is not None and not _is_time(str(cursor.position)):
-                raise NotFound
+            if cursor is not None and cursor.position is not None:
+                self.check_position(str(cursor.position))
         except NotFound:
             text = _("This is no cursor of this list. Follow its links, or leave the cursor out.")
             raise ParametersRefused({"cursor": [ErrorDetail(text, code="invalid")]}) from None
         return cursor
+
+    def check_position(self, position: str) -> None:
+        """Raise `NotFound` unless this may be where a page begins."""
+        raise NotImplementedError
+
+
+class TimeCursorPagination(BoundedCursorPagination):
+    """Ordered by a time."""
+
+    def check_position(self, position: str) -> None:
+        try:
+            if parse_datetime(position) is not None:
+                return
+        except ValueError:
+            pass
+        raise NotFound
 
 
 class SagaPagination(TimeCursorPagination):
@@ -45,8 +61,17 @@ class SagaPagination(TimeCursorPagination):
         return (asked, "-id" if asked.startswith("-") else "id")
 
 
-def _is_time(text: str) -> bool:
-    try:
-        return parse_datetime(text) is not None
-    except ValueError:
-        return False
+class NumberPagination(BoundedCursorPagination):
+    """In the order of their numbers, the lowest first."""
+
+    ordering = "id"
+
+    def check_position(self, position: str) -> None:
+        if not (position.isdecimal() and len(position) < 19):
+            raise NotFound
+
+
+class LatestPagination(NumberPagination):
+    """The highest first."""
+
+    ordering = "-id"

@@ -28,6 +28,7 @@ from sagas.api.filters import ParametersRefused
 from sagas.api.kinds import KINDS
 from sagas.conf import saga_settings
 from sagas.exceptions import (
+    BatchRefused,
     DuplicateKey,
     IdempotencyKeyReused,
     InputRefused,
@@ -53,6 +54,8 @@ OF_OPERATIONS = {
     "stale_revision": 412,
 }
 """The statuses of refused operations that are no conflict with the saga's state."""
+OF_BATCHES = {"batch_running": 409, "invalid_state": 409, "nothing_selected": 409, "too_many": 422}
+"""The statuses of refused batches with which the request itself was not wrong."""
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Errors = list[dict[str, str]]
@@ -138,6 +141,8 @@ def _of_engine(error: SagaError, request: Request) -> Response | None:
             return problem(409, error.code, detail, holder={"id": str(holder), "url": url})
         case IdempotencyKeyReused():
             return problem(422, error.code, detail)
+        case BatchRefused(code=code):
+            return problem(OF_BATCHES.get(code, 400), code, detail)
         case PermissionRefused():
             return problem(403, error.code, detail)
         case InputRefused():

@@ -14,7 +14,7 @@ from rest_framework.reverse import reverse
 
 from sagas.api.fields import IdField, TextField, UtcDateTimeField
 from sagas.keys import MAX_KEY
-from sagas.models import HistoryEntry, Hold, Saga, SagaStep
+from sagas.models import HistoryEntry, Hold, Saga, SagaBatch, SagaBatchItem, SagaStep
 from sagas.operations.privacy import Shown
 from sagas.redaction import redacted
 
@@ -254,3 +254,50 @@ class NewHoldSerializer(StrictSerializer):
     participant = TextField(max_length=100, required=False)
     reason = TextField(max_length=1000, allow_blank=True, default="")
     until = serializers.DateTimeField(required=False)
+
+
+class BatchSerializer(RowSerializer):
+    """A batch in a list. `requested`, `skipped`, `refused` and `left` add up to `total`."""
+
+    url = serializers.SerializerMethodField()
+    left = serializers.IntegerField(read_only=True)
+    selection = serializers.DictField(read_only=True)
+    arguments = serializers.DictField(read_only=True)
+
+    class Meta:
+        model = SagaBatch
+        fields: tuple[str, ...] = (
+            "id",
+            "url",
+            "operation",
+            "arguments",
+            "reason",
+            "actor_kind",
+            "actor",
+            "selection",
+            "cutoff_at",
+            "status",
+            "rate",
+            "total",
+            "requested",
+            "skipped",
+            "refused",
+            "left",
+            "created_at",
+            "started_at",
+            "ended_at",
+        )
+
+    def get_url(self, batch: SagaBatch) -> str:
+        """Return the address of the batch."""
+        return str(reverse("saga-batch-detail", args=[batch.pk], request=self.context["request"]))
+
+
+class BatchItemSerializer(RowSerializer):
+    """A saga of a batch, as it stood when it was chosen, and what came of it."""
+
+    saga = serializers.UUIDField(source="saga_id", read_only=True)
+
+    class Meta:
+        model = SagaBatchItem
+        fields = ("saga", "status", "revision", "state", "message", "at")

@@ -4,6 +4,7 @@ from django.urls import path
 from rest_framework.routers import SimpleRouter
 
 from sagas.api import pages
+from sagas.api.batches import BatchViewSet
 from sagas.api.definitions import Definitions
 from sagas.api.figures import Health, Stats
 from sagas.api.holds import HoldViewSet
@@ -12,6 +13,7 @@ from sagas.api.viewsets import SagaViewSet
 
 router = SimpleRouter()
 router.register("sagas", SagaViewSet, basename="saga")
+router.register("batches", BatchViewSet, basename="saga-batch")
 
 urlpatterns = [
     path("saga-definitions/", Definitions.as_view(), name="saga-definitions"),

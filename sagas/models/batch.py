@@ -69,6 +69,9 @@ class SagaBatch(StatusModel):
 
     turn = models.PositiveIntegerField(_("turn"), default=0)
     """Counts the workers that took it, one after the other; a message of an earlier turn means nothing."""
+    is_repeated = False
+    """Whether this is what an earlier request drafted under the same key; of the instance, not the row."""
+
     leased_until = models.DateTimeField(_("leased until"), null=True, blank=True)
     """Until then a worker is at it, or about to be; after that it is for whoever finds it."""
     created_at = models.DateTimeField(_("created"), db_default=InsertTime())

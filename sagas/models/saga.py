@@ -128,7 +128,7 @@ class Saga(StatusModel):
             models.Index("created_at", name="sagas_saga_created"),
             # With the definition, so that what stands where is counted in the index alone.
             models.Index("status", "created_at", "definition", name="sagas_saga_status_created"),
-            # Serves "is" and "begins with", whatever the database's collation.
+            # This and that of errors serve "is" and "begins with", whatever the database's collation.
             models.Index(
                 fields=["key"],
                 name="sagas_saga_key",
@@ -144,7 +144,12 @@ class Saga(StatusModel):
                 "restarted_from", name="sagas_saga_restarts", condition=Q(restarted_from__isnull=False)
             ),
             models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
-            models.Index("error_class", "created_at", name="sagas_saga_errors", condition=~Q(error_class="")),
+            models.Index(
+                fields=["error_class", "created_at"],
+                name="sagas_saga_errors",
+                opclasses=["varchar_pattern_ops", "timestamptz_ops"],
+                condition=~Q(error_class=""),
+            ),
             models.Index(
                 "error_fingerprint", "created_at", name="sagas_saga_failures", condition=Q(status=S.FAILED)
             ),

@@ -155,6 +155,7 @@ def _token(actor: Actor, key: str | None) -> str | None:
 def _drafted_before(batch: SagaBatch) -> SagaBatch:
     """Return the batch that the same request drafted. Raise `IdempotencyKeyReused` if it was not the same."""
     earlier = SagaBatch.objects.get(token=batch.token)
+    earlier.is_repeated = True
     same = ("operation", "arguments", "reason", "selection")
     if any(canonical(getattr(earlier, name)) != canonical(getattr(batch, name)) for name in same):
         raise IdempotencyKeyReused(

@@ -121,7 +121,7 @@ def test_the_console_works_on_an_admin_site_of_the_projects_own(admin, sagas):
 
 def test_the_pages_use_the_style_sheet_and_it_is_there(admin, sagas):
     saga = sagas.failed()
-    for url in ("/admin/sagas/saga/", reverse("admin:sagas_saga_change", args=[saga.pk])):
+    for url in ("/admin/sagas/saga/?tab=all", reverse("admin:sagas_saga_change", args=[saga.pk])):
         assert Page(admin.get(url)).all("link", href="/static/sagas/admin.css"), url
     assert finders.find("sagas/admin.css")
 
@@ -132,6 +132,6 @@ def test_the_pages_hold_in_other_languages_and_time_zones(admin, sagas, settings
     settings.TIME_ZONE = "Asia/Kathmandu"
     saga = sagas.failed()
     with translation.override(language):
-        assert admin.get("/admin/sagas/saga/").status_code == 200
+        assert admin.get("/admin/sagas/saga/?tab=attention").status_code == 200
         page = admin.get(reverse("admin:sagas_saga_change", args=[saga.pk]))
     assert page.status_code == 200
