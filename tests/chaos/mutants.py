@@ -15,6 +15,7 @@ from django.db import transaction
 
 from sagas import participants
 from sagas.engine import calls, claims, functions, outcomes, settlement, steering
+from sagas.engine import locked as locked_rows
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.locked import Locked
 from sagas.idempotency import meet
@@ -62,7 +63,7 @@ def _apply_late_result() -> None:
 def _mark_after_call() -> None:
     """Make the call within the transaction that marks it."""
     made: dict[tuple[UUID, str, Direction, int], Settled] = {}
-    really_call = calls.call_here
+    really_call = functions.call_here
 
     def name(attempt: Attempt) -> tuple[UUID, str, Direction, int]:
         return attempt.held.id, attempt.step.name, attempt.direction, attempt.number
@@ -139,14 +140,14 @@ def _no_tombstone() -> None:
 def _plan_from_memory() -> None:
     """Settle on the facts that were there when the saga was claimed."""
     remembered: dict[UUID, list[SagaFact]] = {}
-    take, lock = claims._take, settlement.lock
+    take = claims._take
 
     def take_and_remember(locked: Locked, *args: Any) -> Held:
         remembered[locked.saga.pk] = list(locked.facts)
         return take(locked, *args)
 
     def lock_without_looking(*args: Any, **options: Any) -> list[Locked]:
-        found = lock(*args, **options)
+        found = locked_rows.lock(*args, **options)
         for locked in found:
             locked.facts = remembered.get(locked.saga.pk, [])
         return found

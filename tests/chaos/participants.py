@@ -6,7 +6,7 @@ import os
 import time
 from collections.abc import Awaitable, Callable
 from datetime import timedelta
-from typing import Any
+from typing import Any, TypeVar
 
 from sagas import OutcomeUnknown, PermanentFailure, RetryLater, StepContext, participants
 from tests.chaos.ledger import Kind, Service
@@ -21,6 +21,7 @@ LONG = 5.0
 SOON = timedelta(milliseconds=200)
 
 Act = Callable[[StepContext], dict[str, Any]]
+F = TypeVar("F", bound=Callable[..., Any])
 ActOnLoop = Callable[[StepContext], Awaitable[dict[str, Any]]]
 
 
@@ -75,9 +76,13 @@ def acting_here(name: str) -> Act:
     def act(ctx: StepContext) -> dict[str, Any]:
         fate = _fate(ctx, name)
         _meet(fate, before=True)
-        participants.effect_once(
-            ctx.idempotency_key, lambda: _enter(ctx, name, Service.LOCAL, Kind.DONE, ctx.idempotency_key)
-        )
+        key = ctx.idempotency_key
+
+        def happen() -> dict[str, Any]:
+            _enter(ctx, name, Service.LOCAL, Kind.DONE, key)
+            return {}
+
+        participants.effect_once(key, happen)
         _meet(fate, before=False)
         return {"attempt": ctx.attempt}
 
@@ -92,9 +97,7 @@ def undoing_here(name: str) -> Callable[[StepContext], None]:
         undoes = ctx.undoes
         fate = _fate(ctx, f"undo {name}")
         _meet(fate, before=True)
-        participants.undo_once(
-            undoes, lambda result: _enter(ctx, name, Service.LOCAL, Kind.UNDONE, undoes) and None
-        )
+        participants.undo_once(undoes, lambda result: _enter(ctx, name, Service.LOCAL, Kind.UNDONE, undoes))
         _meet(fate, before=False)
 
     return _named(undo, f"undo_{name}")
@@ -119,9 +122,12 @@ def erasing(name: str) -> Callable[[StepContext], None]:
     def erase(ctx: StepContext) -> None:
         assert ctx.undoes is not None
         undoes = ctx.undoes
-        participants.effect_once(
-            ctx.idempotency_key, lambda: _enter(ctx, name, Service.ATOMIC, Kind.UNDONE, undoes)
-        )
+
+        def happen() -> dict[str, Any]:
+            _enter(ctx, name, Service.ATOMIC, Kind.UNDONE, undoes)
+            return {}
+
+        participants.effect_once(ctx.idempotency_key, happen)
 
     return _named(erase, f"undo_{name}")
 
@@ -178,11 +184,10 @@ def _meet(fate: str, *, before: bool) -> None:
             time.sleep(LONG)
 
 
-def _enter(ctx: StepContext, name: str, service: Service, kind: Kind, key: str) -> dict[str, Any]:
+def _enter(ctx: StepContext, name: str, service: Service, kind: Kind, key: str) -> None:
     Entry.objects.create(saga=ctx.saga_id, step=name, service=service, kind=kind, key=key)
-    return {}
 
 
-def _named(function: Any, name: str) -> Any:
+def _named(function: F, name: str) -> F:
     function.__name__ = function.__qualname__ = name
     return function

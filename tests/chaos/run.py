@@ -137,4 +137,4 @@ def say(what: str) -> None:
 
 def _token(name: str) -> str:
     user = get_user_model().objects.create_superuser(name)
-    return Token.objects.create(user=user).key
+    return str(Token.objects.create(user=user).key)

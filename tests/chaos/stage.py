@@ -52,7 +52,8 @@ class Stage:
             for host in self.hosts:
                 host.keep()
                 running.callback(host.kill)
-            self._web_environment = self._environment(ports[WEB]) | {"LOG_LEVEL": "CRITICAL"}
+            self._web_environment = self._environment(ports[WEB])
+            self._web_log = running.enter_context((self.folder / f"{WEB}.log").open("ab"))
             self.serve()
             running.callback(lambda: self._served.__exit__(None, None, None))
             self._running = running.pop_all()
@@ -73,7 +74,7 @@ class Stage:
 
     def serve(self) -> None:
         """Start the web server."""
-        self._served = Served(environment=self._web_environment)
+        self._served = Served(environment=self._web_environment, log=self._web_log)
         self._served.__enter__()
 
     def serve_again(self) -> None:
