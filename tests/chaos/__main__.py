@@ -38,12 +38,13 @@ MUTANTS = (
 
 def main() -> int:
     parser = ArgumentParser(prog="python -m tests.chaos", description=__doc__)
-    parser.add_argument("--profile", choices=PROFILES, default="pr")
+    parser.add_argument("--profile", choices=PROFILES, help="pr; of mutants, smoke.")
     parser.add_argument("--seed", type=int, help="Without it, one by chance, which is told.")
     parser.add_argument("--mutant", choices=MUTANTS, help="Break this rule of the engine.")
     parser.add_argument("--mutants", action="store_true", help="Break one after the other: each must be red.")
     parser.add_argument("--keep", type=Path, metavar="FOLDER", help="Leave logs, ledger and faults there.")
     asked = parser.parse_args()
+    asked.profile = asked.profile or ("smoke" if asked.mutants or asked.mutant else "pr")
     if asked.seed is None:
         asked.seed = random.SystemRandom().randrange(10_000)
     return _play_mutants(asked) if asked.mutants else _play(asked)

@@ -10,7 +10,7 @@ from typing import Any
 from tests.chaos.ledger import Kind, Line, Service
 
 UNTRUSTWORTHY = (Service.KEYED, Service.DUMB)
-"""They keep no tombstones: a request that comes later than they declare is beyond every promise."""
+"""They keep no tombstones. Where none is left, a request that comes later than declared is beyond promises."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -93,7 +93,8 @@ class Books:
 
     def is_beyond(self, effect: Line) -> bool:
         """Say whether an effect came later than its service says it can, and nothing there could stop it."""
-        if effect.service not in UNTRUSTWORTHY:
+        declared = self.declared_by_name.get(effect.step)
+        if declared is None or (declared.undoable and effect.service not in UNTRUSTWORTHY):
             return False
         asked = next(
             (
@@ -106,4 +107,4 @@ class Books:
         if asked is None or not asked.seen:
             return False
         since_sent: float = asked.seen["age"] + effect.at - asked.at
-        return since_sent > self.declared_by_name[effect.step].lands_within
+        return since_sent > declared.lands_within

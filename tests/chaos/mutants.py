@@ -53,11 +53,14 @@ def _no_fence() -> None:
 
 
 def _apply_late_result() -> None:
+    """Take whatever answer comes for the answer of the attempt in flight. Fence and number each forbid it."""
+
     def fits(locked: Locked, attempt: Attempt) -> bool:
         step = locked.steps.get(attempt.step.name)
         return step is not None and step.in_flight and step.direction is attempt.direction
 
     _put(settlement, "fits", fits)
+    _put(settlement.Settling, "_is_ours", lambda self, locked, attempt: True)
 
 
 def _mark_after_call() -> None:

@@ -180,7 +180,7 @@ def _meet(fate: str, *, before: bool) -> None:
             raise RetryLater("The service is busy.", delay=SOON)
         case ("error", True) | ("error_after", False):
             raise Failed
-        case "late", True:
+        case "too_late", True:
             time.sleep(LONG)
 
 

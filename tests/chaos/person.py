@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 from collections import Counter
-from http import HTTPStatus
+from collections.abc import Sequence
+from datetime import datetime
 from itertools import count
 
-from sagas.clock import DatabaseTime
+from sagas.clock import database_now
 from sagas.models import Saga
 from sagas.states import AT_REST, Attention, Direction, SagaStatus, StepStatus
 from tests.chaos.client import Client
-from tests.chaos.ledger import Kind, Ledger
+from tests.chaos.ledger import Kind, Ledger, Line
 from tests.chaos.rows import lines_by_saga
 
 
@@ -27,32 +28,35 @@ class Person:
 
     def attend(self) -> None:
         """Say of each saga that stands still how it goes on."""
-        for saga in Saga.objects.filter(status__in=AT_REST):
+        if not (standing := list(Saga.objects.filter(status__in=AT_REST))):
+            return
+        looked_at = database_now(Saga.objects.db)
+        lines = lines_by_saga(self._ledger)
+        for saga in standing:
             self._looked_at[str(saga.pk)] += 1
             if self._looked_at[str(saga.pk)] == 1:
                 self.met[saga.attention or saga.status] += 1
             if saga.status == SagaStatus.SUSPENDED:
                 self._ask(saga, "resume")
             elif saga.attention == Attention.UNKNOWN_OUTCOME and saga.direction == Direction.FORWARD:
-                self._resolve(saga)
+                self._resolve(saga, lines.get(str(saga.pk), []), looked_at)
             elif saga.attention == Attention.STEP_EXHAUSTED and self._looked_at[str(saga.pk)] > 2:
                 self._ask(saga, "compensate")
-            elif not self._ask(saga, "retry"):
-                # The key may be forgotten: what is left to undo, somebody undoes by hand.
+            elif self._ask(saga, "retry") == "key_expired":
+                # It may have been undone, and nobody may ask again: the rest is undone by hand.
                 self._ask(saga, "abandon")
 
-    def _resolve(self, saga: Saga) -> None:
+    def _resolve(self, saga: Saga, lines: Sequence[Line], looked_at: datetime) -> None:
         unknown = saga.steps.filter(status=StepStatus.UNKNOWN)
-        # What may still take effect cannot be found out yet.
-        for step in unknown.exclude(inflight_until__gt=DatabaseTime()):
-            lines = lines_by_saga(self._ledger).get(str(saga.pk), [])
+        # What could still take effect when the books were read is not known yet.
+        for step in unknown.exclude(inflight_until__gt=looked_at):
             if any(line.kind is Kind.DONE and line.step == step.name for line in lines):
                 self._ask(saga, "resolve", outcome="done", step=step.name, result={"resolved": True})
             else:
                 self._ask(saga, "resolve", outcome="not_done", step=step.name)
 
-    def _ask(self, saga: Saga, operation: str, **arguments: object) -> bool:
+    def _ask(self, saga: Saga, operation: str, **arguments: object) -> str:
         key = f"person-{next(self._numbers)}"
         body = {"reason": "Somebody looked.", **arguments}
         answer = self._client.post(f"sagas/{saga.pk}/{operation}/", body, key=key)
-        return answer.status == HTTPStatus.ACCEPTED
+        return str(answer.body.get("code", ""))

@@ -56,6 +56,9 @@ CAST = (
     _linear(fates={"ship": ["refuse"]}),
     _linear(fates={"charge": ["lose"], "ship": ["slow"]}),
     _linear(fates={"charge": ["slow"], "ship": ["dawdle", "slow"]}),
+    _linear(fates={"charge": ["dawdle", "slow"]}),
+    Planned(definition="chaos.parallel", fates={"open": ["dawdle", "slow"]}),
+    Planned(definition="chaos.decided", fates={"hold": ["dawdle", "slow"]}),
     _linear(fates={"ship": ["refuse"], "undo charge": ["refuse"], "undo pack": ["busy", "error_after"]}),
     _linear(fates={"charge": ["slow"], "ship": ["slow"]}, acts=(Act("cancel", 0.3),)),
     _linear(fates={"charge": ["slow"], "ship": ["slow"]}, acts=(Act("cancel", 1.0),)),
@@ -63,8 +66,8 @@ CAST = (
     Planned(definition="chaos.parallel", fates={"left": ["slow"], "right": ["refuse"]}),
     Planned(definition="chaos.parallel", fates={"left": ["lose"], "here": ["error_after"]}),
     _doubtful(fates={"doubted": ["lose"]}),
-    _doubtful(fates={"doubted": ["late"]}),
-    _doubtful(fates={"noted": ["late"]}),
+    _doubtful(fates={"doubted": ["too_late"]}),
+    _doubtful(fates={"noted": ["too_late"]}),
     _doubtful(fates={"keyed": ["late"]}),
     _doubtful(fates={"asked": ["hang"]}),
     Planned(definition="chaos.decided", fates={"decide": ["lose"], "tell": ["error", "busy"]}),
@@ -82,22 +85,24 @@ CAST = (
 )
 
 _KNOWING = ("lose", "error", "error_after", "busy", "slow", "slow", "hang", "late", "dawdle")
-_HERE = ("error", "error_after", "busy", "late")
+_SMART = (*_KNOWING, "too_late")
+"""Where there is a tombstone, an action may come too late for its undo."""
+_HERE = ("error", "error_after", "busy", "too_late")
 CALLS: Mapping[str, Mapping[str, Sequence[str]]] = {
     # What may befall which step, besides a refusal.
-    "chaos.linear": {"reserve": _KNOWING, "charge": _KNOWING, "pack": _HERE, "ship": _KNOWING},
+    "chaos.linear": {"reserve": _SMART, "charge": _KNOWING, "pack": _HERE, "ship": _SMART},
     "chaos.parallel": {
         "open": _KNOWING,
-        "left": _KNOWING,
+        "left": _SMART,
         "right": _KNOWING,
         "here": _HERE,
         "close": _KNOWING,
     },
-    "chaos.doubtful": {"doubted": _KNOWING, "noted": _HERE, "keyed": _KNOWING, "asked": _KNOWING},
+    "chaos.doubtful": {"doubted": _SMART, "noted": _HERE, "keyed": _KNOWING, "asked": _KNOWING},
     "chaos.decided": {"hold": _KNOWING, "decide": _KNOWING, "tell": _KNOWING},
     "chaos.committed": {"hold": _KNOWING, "commit": _KNOWING, "deliver": _KNOWING},
     "chaos.dumb": {"first": _KNOWING, "blind": ("lose", "busy", "slow", "error"), "looked": ("lose", "busy")},
-    "chaos.atomic": {"first": _KNOWING, "write": ("error", "busy", "refuse"), "last": _KNOWING},
+    "chaos.atomic": {"first": _SMART, "write": ("error", "busy", "refuse"), "last": _KNOWING},
     "chaos.waiting": {"first": _KNOWING, "last": _KNOWING},
     "chaos.timid": {"first": _KNOWING, "often": ("busy", "lose")},
 }

@@ -84,7 +84,7 @@ PROFILES: Final = {
         workers=2,
         lease=6,
         load=210,
-        gap=3.0,
+        gap=2.2,
         drain=180,
         faults=ALL,
         gates=Gates(each_fault=3, take_overs=10, replays=20, evidence=5, unknown=3, replaced=1),

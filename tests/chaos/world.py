@@ -24,8 +24,8 @@ SLOW = 1.2
 """Seconds that a slow answer takes: less than a step's time-out."""
 TOO_SLOW = 2.8
 """More than that."""
-LATE = {Service.SMART: 5.0, Service.KEYED: 1.0, Service.DUMB: 1.0}
-"""Seconds until a request takes effect that nobody waits for: where there are tombstones, far too late."""
+LATE = {"late": 1.0, "too_late": 5.0}
+"""Seconds until a request takes effect that nobody waits for: within what the service declares, and not."""
 STORM = ("lose", "error", "error_after", "busy", "slow")
 
 LOOK = """
@@ -86,8 +86,8 @@ class World:
                 return {"status": 429}
             case "error":
                 return {"status": 500}
-            case "late":
-                self._happen_later(message)
+            case "late" | "too_late":
+                self._happen_later(message, LATE[fate])
                 return None
             case "slow":
                 await asyncio.sleep(SLOW)
@@ -138,9 +138,9 @@ class World:
     async def _probe(self, message: Message) -> Message:
         return {"status": 200, "result": self._done.get(message["key"])}
 
-    def _happen_later(self, message: Message) -> None:
+    def _happen_later(self, message: Message, seconds: float) -> None:
         async def happen() -> None:
-            await asyncio.sleep(LATE[Service(message["service"])])
+            await asyncio.sleep(seconds)
             self._happen(message)
 
         task = asyncio.get_running_loop().create_task(happen())
