@@ -10,7 +10,7 @@ from typing import Any
 from tests.chaos.ledger import Kind, Line, Service
 
 UNTRUSTWORTHY = (Service.KEYED, Service.DUMB)
-"""They keep no tombstones. Where none is left, a request that comes later than declared is beyond promises."""
+"""They keep no tombstones. Where there is none, a request later than declared is beyond every promise."""
 
 
 @dataclass(frozen=True, kw_only=True)

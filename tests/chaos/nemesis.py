@@ -52,7 +52,7 @@ class Nemesis:
             if victim is not None:
                 self.happened[kind] += 1
             elif time.monotonic() < until + self.profile.drain:
-                self._plan.insert(0, kind)
+                self._plan.insert(self.chance.randint(0, len(self._plan)), kind)
         while self._endings:
             self._rest(0.05)
 

@@ -238,6 +238,18 @@ RIGHT = {
         asked("b", attempt=2, at=10, seen={"fence": 1, "attempts": 2, "undo_attempts": 1, "age": 9.0}),
         done("b", attempt=2, at=10),
     ),
+    "a pivot later than its service says it can be": replace(
+        PAST_PIVOT,
+        status="compensated",
+        steps=[row("a", "compensated"), row("d", "failed", result=None)],
+        history=COMPENSATED.history,
+        lines=[
+            *both("a"),
+            *both("a", "back"),
+            asked("d", at=10, seen={"fence": 1, "attempts": 1, "age": 9.0}),
+            done("d", at=10),
+        ],
+    ),
     "an act whose answer was lost": replace(
         COMPENSATED,
         uncertain=["cancel"],
