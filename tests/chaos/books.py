@@ -72,6 +72,11 @@ class Books:
     history: Sequence[HistoryRow] = ()
     lines: Sequence[Line] = ()
     """The world's lines of it and those of its local steps, in their order."""
+    purse: str = ""
+    """What it had for itself while it lived."""
+    is_child: bool = False
+    children: Sequence[str] = ()
+    """Where the sagas stand that are its parts."""
     open_wishes: Sequence[str] = ()
     """Kinds of facts that nobody has acted on."""
     accepted: Sequence[str] = ()

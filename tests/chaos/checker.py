@@ -6,7 +6,7 @@ Pure: hand-made books show that each rule finds what it is there for.
 from __future__ import annotations
 
 from collections import Counter, defaultdict
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
@@ -24,6 +24,8 @@ TRANSITIONS = {
     "suspended": {"running", "compensating", "abandoned"},
     "failed": {"running", "compensating", "abandoned"},
 }
+UNDONE_PARTS = {"completed": {"compensating"}}
+"""What only a saga does that is a part of another."""
 PRESENT = {StepStatus.COMPLETED, StepStatus.COMPENSATING, StepStatus.COMPENSATED}
 
 
@@ -37,6 +39,23 @@ class Violation:
 
     def __str__(self) -> str:
         return f"{self.rule}: saga {self.saga}: {self.what}"
+
+
+def crossings(all_books: Iterable[Books]) -> Iterator[Violation]:
+    """Return where two sagas were at work on what each was to have for itself."""
+    by_purse: dict[str, list[tuple[Line, Books]]] = defaultdict(list)
+    for books in all_books:
+        if books.purse:
+            by_purse[books.purse] += [(line, books) for line in books.of_kind(Kind.DONE, Kind.UNDONE)]
+    for purse, found in by_purse.items():
+        gone: set[str] = set()
+        found.sort(key=lambda each: each[0].at)
+        for (_, before), (line, books) in pairwise(found):
+            if before.id != books.id:
+                gone.add(before.id)
+            if books.id in gone and not books.is_beyond(line):
+                what = f"{line.step} took effect on purse {purse} after another saga had begun with it"
+                yield Violation("E20 locks keep apart", books.id, what)
 
 
 def violations_of(books: Books) -> Iterator[Violation]:
@@ -201,12 +220,13 @@ def _compensated_means_nothing_stands(books: Books) -> Iterator[str]:
 
 def _history_is_a_chain(books: Books) -> Iterator[str]:
     status = "pending"
+    transitions = TRANSITIONS | (UNDONE_PARTS if books.is_child else {})
     for entry in books.history:
         if not entry.to_status or entry.to_status == entry.from_status:
             continue
         if entry.from_status != status:
             yield f"its history goes on from {entry.from_status} where it was {status}"
-        if entry.to_status not in TRANSITIONS.get(entry.from_status, set()):
+        if entry.to_status not in transitions.get(entry.from_status, set()):
             yield f"it went from {entry.from_status} to {entry.to_status}"
         status = entry.to_status
     if status != books.status:
@@ -241,6 +261,14 @@ def _wishes_are_honoured(books: Books) -> Iterator[str]:
         )
         if not overtaken:
             yield "a cancel was accepted, and it completed without a word"
+
+
+def _parts_end_with_the_whole(books: Books) -> Iterator[str]:
+    for status in books.children:
+        if books.status == "completed" and status != "completed":
+            yield f"it is completed, and its part is {status}"
+        if books.status == "compensated" and status not in ("compensated", "abandoned"):
+            yield f"it is compensated, and its part is {status}"
 
 
 def _acts_are_recorded_once(books: Books) -> Iterator[str]:
@@ -281,5 +309,6 @@ RULES: Mapping[str, Rule] = {
     "I18 the fence rises": _the_fence_rises,
     "I16 it came to rest": _it_came_to_rest,
     "I36 wishes are honoured": _wishes_are_honoured,
+    "E14 parts end with the whole": _parts_end_with_the_whole,
     "I34 acts are recorded once": _acts_are_recorded_once,
 }

@@ -11,9 +11,8 @@ from typing import Any, TypeVar
 from sagas import OutcomeUnknown, PermanentFailure, RetryLater, StepContext, participants
 from tests.chaos.ledger import Kind, Service
 from tests.chaos.models import Entry
-from tests.chaos.wire import Message, NoAnswer, ask, ask_on_loop
+from tests.chaos.wire import WORLD, Message, NoAnswer, ask, ask_on_loop
 
-SOCKET = "CHAOS_WORLD"
 PATIENCE = 3.5
 """Seconds until a sync call gives up by itself: later than the engine gives it up."""
 LONG = 5.0
@@ -43,7 +42,7 @@ def acting_on_loop(name: str, service: Service) -> ActOnLoop:
 
     async def act(ctx: StepContext) -> dict[str, Any]:
         try:
-            answer = await ask_on_loop(os.environ[SOCKET], _message(ctx, "do", name, service))
+            answer = await ask_on_loop(os.environ[WORLD], _message(ctx, "do", name, service))
         except NoAnswer as error:
             raise OutcomeUnknown(str(error)) from error
         return _understood(ctx, answer)
@@ -134,7 +133,7 @@ def erasing(name: str) -> Callable[[StepContext], None]:
 
 def _asked(message: Message) -> Message:
     try:
-        return ask(os.environ[SOCKET], message, within=PATIENCE)
+        return ask(os.environ[WORLD], message, within=PATIENCE)
     except NoAnswer as error:
         raise OutcomeUnknown(str(error)) from error
 

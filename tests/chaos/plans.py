@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from functools import partial
 from typing import Any
 
@@ -26,6 +26,7 @@ class Planned:
     definition: str
     fates: Fates = field(default_factory=dict)
     acts: tuple[Act, ...] = ()
+    purse: str = ""
     event: bool = False
     """Whether the event it waits for comes."""
     number: int = 0
@@ -42,6 +43,7 @@ class Planned:
         return {
             "number": str(self.number),
             "plan": {call: list(fates) for call, fates in self.fates.items()},
+            **({"purse": self.purse} if self.purse else {}),
         }
 
 
@@ -82,6 +84,11 @@ CAST = (
     Planned(definition="chaos.waiting", event=True),
     Planned(definition="chaos.waiting"),
     Planned(definition="chaos.timid", fates={"often": ["busy", "busy"]}),
+    Planned(definition="chaos.family", fates={"home": ["slow"]}),
+    Planned(definition="chaos.family", fates={"last": ["refuse"]}),
+    Planned(definition="chaos.family", fates={"home": ["refuse"]}),
+    Planned(definition="chaos.locked", fates={"spend": ["slow"]}, purse="1"),
+    Planned(definition="chaos.locked", fates={"spend": ["slow", "refuse"]}, purse="1"),
 )
 
 _KNOWING = ("lose", "error", "error_after", "busy", "slow", "slow", "hang", "late", "dawdle")
@@ -104,8 +111,11 @@ CALLS: Mapping[str, Mapping[str, Sequence[str]]] = {
     "chaos.dumb": {"first": _KNOWING, "blind": ("lose", "busy", "slow", "error"), "looked": ("lose", "busy")},
     "chaos.atomic": {"first": _SMART, "write": ("error", "busy", "refuse"), "last": _KNOWING},
     "chaos.waiting": {"first": _KNOWING, "last": _KNOWING},
+    "chaos.locked": {"take": _SMART, "spend": _KNOWING, "close_purse": _SMART},
+    "chaos.family": {"first": _SMART, "out": _SMART, "home": _KNOWING, "last": _KNOWING},
     "chaos.timid": {"first": _KNOWING, "often": ("busy", "lose")},
 }
+PURSES = "123456789"
 NOT_REFUSED = {"tell"}
 """What has to go on until it is done: past a pivot, and with no person's patience to try."""
 
@@ -117,14 +127,7 @@ def drawn(chance: random.Random, number: int, *, seconds: float) -> Iterator[Pla
         cast.append(_by_chance(chance))
     chance.shuffle(cast)
     for nth, planned in enumerate(cast):
-        yield Planned(
-            definition=planned.definition,
-            fates=planned.fates,
-            acts=planned.acts,
-            event=planned.event,
-            number=nth,
-            at=seconds * nth / len(cast),
-        )
+        yield replace(planned, number=nth, at=seconds * nth / len(cast))
 
 
 def _by_chance(chance: random.Random) -> Planned:
@@ -141,7 +144,11 @@ def _by_chance(chance: random.Random) -> Planned:
             if chance.random() < 0.3:
                 fates[f"undo {step}"] = chance.choices(("busy", "error", "error_after", "refuse"), k=2)
     return Planned(
-        definition=definition, fates=fates, acts=_acts_by_chance(chance), event=chance.random() < 0.75
+        definition=definition,
+        fates=fates,
+        acts=_acts_by_chance(chance),
+        purse=chance.choice(PURSES) if definition == "chaos.locked" else "",
+        event=chance.random() < 0.75,
     )
 
 

@@ -6,6 +6,7 @@ from collections import defaultdict
 from collections.abc import Iterator
 
 from sagas.definitions import Element, Step, registry
+from sagas.engine.admission import lock_names
 from sagas.engine.facts import FactKind
 from sagas.models import Saga
 from tests.chaos.books import Books, Declared, HistoryRow, StepRow
@@ -20,7 +21,7 @@ WISHES = (FactKind.TURN_BACK, FactKind.SUSPEND)
 def all_books(ledger: Ledger, told: Told) -> Iterator[Books]:
     """Read the books of every saga there is."""
     lines = lines_by_saga(ledger)
-    for saga in Saga.objects.prefetch_related("steps", "history", "facts").order_by("created_at"):
+    for saga in Saga.objects.prefetch_related("steps", "history", "facts", "children").order_by("created_at"):
         pk = str(saga.pk)
         yield Books(
             id=pk,
@@ -59,6 +60,9 @@ def all_books(ledger: Ledger, told: Told) -> Iterator[Books]:
                 for entry in sorted(saga.history.all(), key=lambda entry: entry.pk)
             ],
             lines=lines.get(pk, []),
+            purse=saga.input["purse"] if lock_names(registry.named(saga.definition), saga.input) else "",
+            is_child=saga.parent_id is not None,
+            children=[child.status for child in saga.children.all()],
             open_wishes=[
                 fact.kind for fact in saga.facts.all() if fact.kind in WISHES and fact.applied_at is None
             ],

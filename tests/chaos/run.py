@@ -13,10 +13,10 @@ from django.contrib.auth import get_user_model
 from django.db import connections
 from rest_framework.authtoken.models import Token
 
-from sagas.models import Saga
-from sagas.states import LIVE
+from sagas.models import Permit, Saga, SemanticLock
+from sagas.states import LIVE, TERMINAL
 from tests.chaos.books import Books
-from tests.chaos.checker import CLIENT, Violation, violations_of
+from tests.chaos.checker import CLIENT, Violation, crossings, violations_of
 from tests.chaos.client import Client
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load, Told
@@ -80,6 +80,12 @@ def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: st
     came.violations += observer.violations
     came.violations += _client_view(load.told, books)
     came.violations += [found for each in books for found in violations_of(each)]
+    came.violations += crossings(books)
+    came.violations += [
+        Violation("E20 nothing is kept by what has ended", str(left.saga_id), f"it keeps {left}")
+        for model in (SemanticLock, Permit)
+        for left in model.objects.filter(saga__status__in=TERMINAL)
+    ]
     came.unmet = list(unmet_gates(profile, books, nemesis.happened, came.met))
     _tell(came, books, load.told, person, folder)
     return came
@@ -97,7 +103,7 @@ def _drain(stage: Stage, person: Person, profile: Profile) -> None:
 
 def _client_view(told: Told, books: list[Books]) -> list[Violation]:
     """Compare what clients were told with what there is."""
-    there = {each.id for each in books}
+    there = {each.id for each in books if not each.is_child}
     found = [Violation("I25 a start is answered", "-", said) for said in told.failed]
     for key, sagas in told.started.items():
         if len(sagas) > 1:

@@ -16,6 +16,8 @@ from sagas import (
     RetryPolicy,
     SagaDefinition,
     Step,
+    StepContext,
+    SubSaga,
     WaitForEvent,
     register,
 )
@@ -49,6 +51,8 @@ class ChaosInput(serializers.Serializer[Any]):
 
     number = serializers.CharField()
     plan = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
+    purse = serializers.CharField(default="")
+    """What it must have for itself."""
 
 
 def step(
@@ -216,4 +220,43 @@ class Timid(Chaos):
     ]
 
 
-CHAOS = (Linear, SideBySide, Doubtful, Decided, Committed, Dumb, Atomic, Waiting, Timid)
+@register
+class Locked(Chaos):
+    """Has its purse for itself from its first step to its end."""
+
+    name = "chaos.locked"
+    locks = ["chaos.purse:{purse}"]
+    steps = [
+        step("take", Service.SMART),
+        step("spend", Service.KEYED),
+        step("close_purse", Service.SMART, on_loop=True),
+    ]
+
+
+@register
+class Leg(Chaos):
+    """A part of another, undone with it."""
+
+    name = "chaos.leg"
+    undo_after_completion = True
+    steps = [
+        step("out", Service.SMART, on_loop=True),
+        step("home", Service.KEYED),
+    ]
+
+
+def leg_input(ctx: StepContext) -> dict[str, Any]:
+    """Return what its part is started with."""
+    return {"number": f"{ctx.input['number']} leg", "plan": ctx.input["plan"]}
+
+
+@register
+class Family(Chaos):
+    """Has a part that is a saga."""
+
+    name = "chaos.family"
+    steps = [
+        step("first", Service.SMART),
+        SubSaga(Leg, input=leg_input, name="leg"),
+        step("last", Service.KEYED),
+    ]

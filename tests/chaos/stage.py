@@ -12,11 +12,10 @@ from types import TracebackType
 from typing import Any, Self
 from urllib.parse import unquote
 
-from tests.chaos import participants
 from tests.chaos.apps import MUTANT
 from tests.chaos.hosts import Host
 from tests.chaos.profiles import Profile
-from tests.chaos.wire import ask
+from tests.chaos.wire import WORLD, ask
 from tests.postgres import PORT, Server
 from tests.served import Served
 
@@ -112,7 +111,7 @@ class Stage:
             "SAGAS_LEASE": str(self._profile.lease),
             "Q_WORKERS": str(self._profile.workers),
             "LOG_LEVEL": "WARNING",
-            participants.SOCKET: self._world,
+            WORLD: self._world,
         }
         return environment | ({MUTANT: self._mutant} if self._mutant else {})
 

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 
 from tests.chaos.books import Books, Declared, HistoryRow, StepRow
-from tests.chaos.checker import CLIENT, RULES, violations_of
+from tests.chaos.checker import CLIENT, RULES, crossings, violations_of
 from tests.chaos.ledger import Kind, Line, Service
 from tests.chaos.observer import Observer
 
@@ -205,6 +205,8 @@ WRONG = {
     ),
     "a wish nobody acted on": ("I36", replace(COMPLETED, open_wishes=["suspend"])),
     "a cancel that was lost": ("I36", replace(COMPLETED, accepted=["cancel"])),
+    "a part that stands": ("E14", replace(COMPENSATED, children=["completed"])),
+    "a part that is missing": ("E14", replace(COMPLETED, children=["compensated"])),
     "an act without a record": ("I34", replace(COMPENSATED, accepted=["retry"])),
     "an act recorded twice": (
         "I34",
@@ -272,6 +274,21 @@ def test_what_is_wrong_is_found(rule, books):
     assert rule in {violation.rule.partition(" ")[0] for violation in violations_of(books)}
 
 
+def at_work(saga: str, *times: float, purse: str = "1") -> Books:
+    lines = [done(step, at=at) for step, at in zip("abcd", times, strict=False)]
+    return replace(COMPLETED, id=saga, purse=purse, lines=lines)
+
+
+def test_sagas_that_should_keep_apart_and_do_not_are_found():
+    found = crossings([at_work("one", 1, 4), at_work("two", 2, 5)])
+    assert {violation.saga for violation in found} == {"one", "two"}
+
+
+def test_sagas_that_keep_apart_are_left_alone():
+    apart = [at_work("one", 1, 4), at_work("two", 5, 6), at_work("three", 2, 3, purse="2")]
+    assert list(crossings(apart)) == []
+
+
 def test_every_rule_has_books_that_break_it():
     assert {name.partition(" ")[0] for name in RULES} == {rule for rule, _books in WRONG.values()}
 
@@ -279,6 +296,7 @@ def test_every_rule_has_books_that_break_it():
 @pytest.mark.parametrize(
     ("before", "now", "told"),
     [
+        (("compensated", 1, 5, True), ("completed", 1, 6, True), "it had ended as compensated"),
         (("completed", 1, 5), ("compensating", 1, 6), "it had ended as completed"),
         (("running", 3, 5), ("running", 2, 5), "its fence fell"),
         (("running", 3, 5), ("running", 3, 4), "its revision fell"),
@@ -297,6 +315,7 @@ def test_the_observer_sees_what_changes_and_must_not(before, now, told):
 
 def test_the_observer_says_nothing_of_what_may_change():
     observer = Observer("nowhere")
-    for status in (("pending", 0, 0), ("running", 1, 1), ("completed", 1, 2), ("completed", 1, 2)):
-        observer.compare([(SAGA, *status)])
+    for seen in (("pending", 0, 0), ("running", 1, 1), ("completed", 1, 2), ("completed", 1, 2)):
+        observer.compare([(SAGA, *seen, False), ("a part", *seen, True)])
+    observer.compare([("a part", "compensating", 1, 3, True), (SAGA, "completed", 1, 2, False)])
     assert observer.violations == []

@@ -15,6 +15,8 @@ from typing import Any
 Message = dict[str, Any]
 Handler = Callable[[Message], Awaitable[Message | None]]
 MOST = 2**20
+WORLD = "CHAOS_WORLD"
+"""What names the world's socket in the environment of those who call it."""
 
 
 class NoAnswer(ConnectionError):
