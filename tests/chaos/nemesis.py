@@ -42,8 +42,8 @@ class Nemesis:
         chance.shuffle(self._plan)
 
     def run(self, *, until: float) -> None:
-        """Do harm until that time by the monotonic clock, and until all that was planned was done."""
-        while time.monotonic() < until or self._plan:
+        """Do harm until that time by the monotonic clock, and until there was enough of it."""
+        while time.monotonic() < until or not self._was_enough(until + self.profile.drain):
             self._rest(self.chance.uniform(0.5, 1.5) * self.profile.gap)
             kind = self._plan.pop() if self._plan else self.chance.choice(self.profile.faults)
             began = time.time()
@@ -51,10 +51,14 @@ class Nemesis:
             self._note(kind, victim, began)
             if victim is not None:
                 self.happened[kind] += 1
-            elif time.monotonic() < until + self.profile.drain:
+            elif self.happened[kind] < self.profile.gates.each_fault:
                 self._plan.insert(self.chance.randint(0, len(self._plan)), kind)
         while self._endings:
             self._rest(0.05)
+
+    def _was_enough(self, given_up_at: float) -> bool:
+        done = not self._plan and self.happened.total() >= self.profile.gates.faults
+        return done or time.monotonic() > given_up_at
 
     def after(self, seconds: float, ending: Callable[[], object]) -> None:
         """Have something done so much later."""

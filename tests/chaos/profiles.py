@@ -10,6 +10,7 @@ from typing import Final
 class Gates:
     """What has to have happened at least so often: a run in which nothing happened proves nothing."""
 
+    faults: int
     each_fault: int
     take_overs: int
     replays: int
@@ -76,7 +77,15 @@ PROFILES: Final = {
         gap=1.6,
         drain=120,
         faults=QUICK,
-        gates=Gates(each_fault=1, take_overs=1, replays=3, evidence=1, unknown=1, replaced=0),
+        gates=Gates(
+            faults=8,
+            each_fault=1,
+            take_overs=1,
+            replays=3,
+            evidence=1,
+            unknown=1,
+            replaced=0,
+        ),
     ),
     "pr": Profile(
         sagas=600,
@@ -87,7 +96,15 @@ PROFILES: Final = {
         gap=2.2,
         drain=180,
         faults=ALL,
-        gates=Gates(each_fault=3, take_overs=10, replays=20, evidence=5, unknown=3, replaced=1),
+        gates=Gates(
+            faults=60,
+            each_fault=3,
+            take_overs=10,
+            replays=20,
+            evidence=5,
+            unknown=3,
+            replaced=1,
+        ),
     ),
     "nightly": Profile(
         sagas=6000,
@@ -98,6 +115,8 @@ PROFILES: Final = {
         gap=3.6,
         drain=300,
         faults=ALL,
-        gates=Gates(each_fault=10, take_overs=100, replays=200, evidence=20, unknown=10, replaced=3),
+        gates=Gates(
+            faults=400, each_fault=10, take_overs=100, replays=200, evidence=20, unknown=10, replaced=3
+        ),
     ),
 }

@@ -27,6 +27,7 @@ def unmet_gates(
     for end in ("completed", "compensated"):
         wanted[end] = int(started * EACH_END) + 1
         had[end] = sum(each.status == end for each in books if not each.is_child)
+    wanted["faults"], had["faults"] = profile.gates.faults, happened.total()
     for kind in profile.faults:
         wanted[kind] = profile.gates.each_fault
         had[kind] = happened[kind]
