@@ -9,11 +9,12 @@ CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u ALLOWED_HOSTS -u DJANGO_S
 	-u Q_NOTIFY -u Q_CLUSTER_NAME -u SAGAS_LEASE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test fuzz lint types contracts migrations check bench bench-growth bench-http
+.PHONY: help demo test chaos fuzz lint types contracts migrations check bench bench-growth bench-http
 
 help:
 	@echo "make demo    run the demo: workers and a web server, until Ctrl-C"
 	@echo "make test    run the tests on SQLite and on PostgreSQL (ARGS='-k name' is passed to pytest)"
+	@echo "make chaos   have sagas come through faults (about six minutes; ARGS='--profile smoke --seed 7' for one)"
 	@echo "make bench   measure it beside its peers (about seven minutes; ARGS='--only async,dbos --rounds 1')"
 	@echo "make fuzz    ask the API for whatever its schema allows and forbids (about five minutes)"
 	@echo "make check   lint, types, import contracts, system checks, migrations"
@@ -43,6 +44,10 @@ test: $(VENV)/checks
 	$(CLEAN) $(BIN)/python -m pytest $(ARGS) || status=$$?; \
 	$(CLEAN) $(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS) || status=$$?; \
 	exit $$status
+
+# The smallest of its runs, `--profile smoke`, is among the tests. With ARGS=--mutants it is itself tested.
+chaos: $(VENV)/checks
+	$(CLEAN) $(BIN)/python -m tests.chaos $(ARGS)
 
 # Together with what checks: it brings the PostgreSQL that is measured where none is installed.
 bench: $(VENV)/checks

@@ -9,7 +9,7 @@ import sys
 import time
 from collections.abc import Mapping
 from types import TracebackType
-from typing import Self
+from typing import IO, Self
 from urllib.error import URLError
 from urllib.request import urlopen
 
@@ -27,10 +27,12 @@ class Served:
         *,
         environment: Mapping[str, str] | None = None,
         workers: int = 1,
+        log: IO[bytes] | None = None,
     ) -> None:
         self._application = application
         self._environment = environment or {}
         self._workers = workers
+        self._log = log
 
     def __enter__(self) -> Self:
         port = _free_port()
@@ -42,6 +44,8 @@ class Served:
                 *("--log-level", "error", "--timeout-graceful-shutdown", "2"),
             ],
             env={**os.environ, **self._environment},
+            stdout=self._log,
+            stderr=self._log,
         )
         try:
             self._wait_until_open()

@@ -1,0 +1,35 @@
+"""What a run came to, in words."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from datetime import UTC, datetime
+from typing import Any
+
+from tests.chaos.books import Books
+from tests.chaos.plans import Planned
+
+
+def timeline(books: Books, planned: Planned | None, faults: Sequence[dict[str, Any]]) -> Iterator[str]:
+    """Tell all that happened to a saga, and to the processes meanwhile, in one order."""
+    if planned is not None:
+        yield f"  planned: {planned}"
+    yield f"  it is {books.status} {books.attention}, under fence {books.fence}"
+    for step in books.steps:
+        yield f"  {step}"
+    moments = [(entry.at, f"history {_told(entry)}") for entry in books.history]
+    moments += [(line.at, f"world {_told(line)}") for line in books.lines]
+    if moments:
+        first, last = min(moments)[0], max(moments)[0]
+        moments += [
+            (fault["at"], f"FAULT {fault['fault']}: {fault['victim']}")
+            for fault in faults
+            if first - 5 <= fault["at"] <= last
+        ]
+    for at, what in sorted(moments):
+        yield f"  {datetime.fromtimestamp(at, UTC):%H:%M:%S.%f} {what}"
+
+
+def _told(row: Any) -> str:
+    left_out = ("at", "saga", "results", "service")
+    return " ".join(f"{name}={value}" for name, value in vars(row).items() if value and name not in left_out)
