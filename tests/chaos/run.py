@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -16,11 +17,13 @@ from rest_framework.authtoken.models import Token
 from sagas.models import Permit, Saga, SemanticLock
 from sagas.states import LIVE, TERMINAL
 from tests.chaos.books import Books
-from tests.chaos.checker import CLIENT, Violation, crossings, violations_of
+from tests.chaos.checker import Violation, crossings, violations_of
 from tests.chaos.client import Client
+from tests.chaos.course_rules import CLIENT
+from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load, Told
-from tests.chaos.nemesis import Nemesis, told_of
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.observer import Observer
 from tests.chaos.person import Person
 from tests.chaos.plans import drawn
@@ -59,7 +62,7 @@ def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: st
     came = Came()
     with Stage(server, folder, profile, mutant=mutant) as stage, Observer(server.address) as observer:
         load = Load(Client(lambda: stage.url, tokens[CLIENT], patience=profile.drain), plans)
-        nemesis = Nemesis(stage, profile, chance)
+        nemesis = Nemesis(stage, profile, chance, FAULTS)
         load.begin()
         nemesis.run(until=time.monotonic() + profile.load)
         stage.calm()
@@ -120,7 +123,7 @@ def _client_view(told: Told, books: list[Books]) -> list[Violation]:
 
 def _tell(came: Came, books: list[Books], told: Told, person: Person, folder: Path) -> None:
     by_id = {each.id: each for each in books}
-    faults = told_of(folder / "nemesis.jsonl")
+    faults = [json.loads(line) for line in (folder / "nemesis.jsonl").read_text().splitlines()]
     say(f"faults: {dict(sorted(came.faults.items()))}")
     say(f"ends: {dict(Counter(each.status for each in books))}; stood still: {dict(person.met)}")
     say(f"met: {dict(sorted(came.met.items()))}")
