@@ -47,6 +47,8 @@ class Came:
     met: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     unmet: list[str] = field(default_factory=list)
+    rested_after: float = 0.0
+    """Seconds from the last fault until every saga had ended."""
 
     @property
     def is_red(self) -> bool:
@@ -69,7 +71,7 @@ def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: st
         load.wait()
         ledger = Ledger(stage.ledger)
         person = Person(Client(lambda: stage.url, tokens["person"], patience=profile.drain), ledger)
-        _drain(stage, person, profile)
+        came.rested_after = _drain(stage, person, profile)
         came.violations += [
             Violation("F5 it ends when told to", host.name, "it had to be killed")
             for host in stage.hosts
@@ -94,14 +96,15 @@ def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: st
     return came
 
 
-def _drain(stage: Stage, person: Person, profile: Profile) -> None:
-    """Wait until every saga has ended, with a person's help where that is needed."""
+def _drain(stage: Stage, person: Person, profile: Profile) -> float:
+    """Wait until every saga has ended, with a person's help where needed; return the seconds it took."""
     connections.close_all()  # The server was restarted since.
-    given_up_at = time.monotonic() + profile.drain
-    while Saga.objects.filter(status__in=LIVE).exists() and time.monotonic() < given_up_at:
+    began = time.monotonic()
+    while Saga.objects.filter(status__in=LIVE).exists() and time.monotonic() < began + profile.drain:
         stage.keep_hosts()
         person.attend()
         time.sleep(0.25)
+    return time.monotonic() - began
 
 
 def _client_view(told: Told, books: list[Books]) -> list[Violation]:
@@ -126,6 +129,7 @@ def _tell(came: Came, books: list[Books], told: Told, person: Person, folder: Pa
     faults = [json.loads(line) for line in (folder / "nemesis.jsonl").read_text().splitlines()]
     say(f"faults: {dict(sorted(came.faults.items()))}")
     say(f"ends: {dict(Counter(each.status for each in books))}; stood still: {dict(person.met)}")
+    say(f"at rest {came.rested_after:.0f} s after the last fault")
     say(f"met: {dict(sorted(came.met.items()))}")
     for unmet in came.unmet:
         say(f"NOT ENOUGH {unmet}")
