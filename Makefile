@@ -14,7 +14,7 @@ CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u ALLOWED_HOSTS -u DJANGO_S
 help:
 	@echo "make demo    run the demo: workers and a web server, until Ctrl-C"
 	@echo "make test    run the tests on SQLite and on PostgreSQL (ARGS='-k name' is passed to pytest)"
-	@echo "make chaos   have sagas come through faults (about six minutes; ARGS='--profile smoke --seed 7' for one)"
+	@echo "make chaos   have sagas come through faults (about five minutes; ARGS='--profile smoke --seed 7' for one)"
 	@echo "make bench   measure it beside its peers (about seven minutes; ARGS='--only async,dbos --rounds 1')"
 	@echo "make fuzz    ask the API for whatever its schema allows and forbids (about five minutes)"
 	@echo "make check   lint, types, import contracts, system checks, migrations"

@@ -13,7 +13,7 @@ from tests.chaos.books import Books, Declared, HistoryRow, StepRow
 from tests.chaos.ledger import Kind, Ledger, Line, Service
 from tests.chaos.load import Told
 from tests.chaos.models import Entry
-from tests.chaos.sagas import LANDS_WITHIN
+from tests.chaos.steps import LANDS_WITHIN
 
 WISHES = (FactKind.TURN_BACK, FactKind.SUSPEND)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import random
 import sys
 import time
@@ -16,11 +17,13 @@ from rest_framework.authtoken.models import Token
 from sagas.models import Permit, Saga, SemanticLock
 from sagas.states import LIVE, TERMINAL
 from tests.chaos.books import Books
-from tests.chaos.checker import CLIENT, Violation, crossings, violations_of
+from tests.chaos.checker import Violation, crossings, violations_of
 from tests.chaos.client import Client
+from tests.chaos.course_rules import CLIENT
+from tests.chaos.faults import FAULTS
 from tests.chaos.ledger import Ledger
 from tests.chaos.load import Load, Told
-from tests.chaos.nemesis import Nemesis, told_of
+from tests.chaos.nemesis import Nemesis
 from tests.chaos.observer import Observer
 from tests.chaos.person import Person
 from tests.chaos.plans import drawn
@@ -44,6 +47,8 @@ class Came:
     met: Counter[str] = field(default_factory=Counter)
     violations: list[Violation] = field(default_factory=list)
     unmet: list[str] = field(default_factory=list)
+    rested_after: float = 0.0
+    """Seconds from the last fault until every saga had ended."""
 
     @property
     def is_red(self) -> bool:
@@ -59,14 +64,14 @@ def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: st
     came = Came()
     with Stage(server, folder, profile, mutant=mutant) as stage, Observer(server.address) as observer:
         load = Load(Client(lambda: stage.url, tokens[CLIENT], patience=profile.drain), plans)
-        nemesis = Nemesis(stage, profile, chance)
+        nemesis = Nemesis(stage, profile, chance, FAULTS)
         load.begin()
         nemesis.run(until=time.monotonic() + profile.load)
         stage.calm()
         load.wait()
         ledger = Ledger(stage.ledger)
         person = Person(Client(lambda: stage.url, tokens["person"], patience=profile.drain), ledger)
-        _drain(stage, person, profile)
+        came.rested_after = _drain(stage, person, profile)
         came.violations += [
             Violation("F5 it ends when told to", host.name, "it had to be killed")
             for host in stage.hosts
@@ -91,14 +96,15 @@ def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: st
     return came
 
 
-def _drain(stage: Stage, person: Person, profile: Profile) -> None:
-    """Wait until every saga has ended, with a person's help where that is needed."""
+def _drain(stage: Stage, person: Person, profile: Profile) -> float:
+    """Wait until every saga has ended, with a person's help where needed; return the seconds it took."""
     connections.close_all()  # The server was restarted since.
-    given_up_at = time.monotonic() + profile.drain
-    while Saga.objects.filter(status__in=LIVE).exists() and time.monotonic() < given_up_at:
+    began = time.monotonic()
+    while Saga.objects.filter(status__in=LIVE).exists() and time.monotonic() < began + profile.drain:
         stage.keep_hosts()
         person.attend()
         time.sleep(0.25)
+    return time.monotonic() - began
 
 
 def _client_view(told: Told, books: list[Books]) -> list[Violation]:
@@ -120,9 +126,10 @@ def _client_view(told: Told, books: list[Books]) -> list[Violation]:
 
 def _tell(came: Came, books: list[Books], told: Told, person: Person, folder: Path) -> None:
     by_id = {each.id: each for each in books}
-    faults = told_of(folder / "nemesis.jsonl")
+    faults = [json.loads(line) for line in (folder / "nemesis.jsonl").read_text().splitlines()]
     say(f"faults: {dict(sorted(came.faults.items()))}")
     say(f"ends: {dict(Counter(each.status for each in books))}; stood still: {dict(person.met)}")
+    say(f"at rest {came.rested_after:.0f} s after the last fault")
     say(f"met: {dict(sorted(came.met.items()))}")
     for unmet in came.unmet:
         say(f"NOT ENOUGH {unmet}")

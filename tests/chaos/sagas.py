@@ -7,43 +7,13 @@ from typing import Any
 
 from rest_framework import serializers
 
-from sagas import (
-    ALWAYS,
-    HALT,
-    NEVER,
-    Parallel,
-    Participant,
-    RetryPolicy,
-    SagaDefinition,
-    Step,
-    StepContext,
-    SubSaga,
-    WaitForEvent,
-    register,
-)
+from sagas import HALT, Parallel, SagaDefinition, Step, StepContext, SubSaga, WaitForEvent, register
 from tests.chaos import participants
 from tests.chaos.ledger import Service
+from tests.chaos.load import TOPIC
+from tests.chaos.steps import BRISK, ONCE, STUBBORN, TIMEOUT, TWICE, local_step, step
 
-SECOND = timedelta(seconds=1)
-TIMEOUT = 2 * SECOND
-LANDS_WITHIN = 3 * SECOND
-"""How long after it was sent a request may take effect, as the participants declare."""
-EVENT_WITHIN = 8 * SECOND
-TOPIC = "chaos.paid"
-
-PARTICIPANTS = {
-    Service.SMART: Participant("smart", resend=ALWAYS, max_inflight=LANDS_WITHIN),
-    Service.KEYED: Participant("keyed", resend=timedelta(hours=1), max_inflight=LANDS_WITHIN, limit=20),
-    Service.DUMB: Participant("dumb", resend=NEVER, max_inflight=LANDS_WITHIN, limit=8),
-    Service.LOCAL: Participant("local", resend=ALWAYS, max_inflight=LANDS_WITHIN),
-}
-
-BRISK = RetryPolicy(attempts=6, first_delay=SECOND / 5, factor=1.5, max_delay=SECOND)
-ONCE = RetryPolicy(attempts=1)
-TWICE = RetryPolicy(attempts=2, first_delay=SECOND / 5)
-STUBBORN = RetryPolicy(
-    attempts=None, give_up_after=timedelta(hours=1), first_delay=SECOND / 5, max_delay=SECOND
-)
+EVENT_WITHIN = timedelta(seconds=8)
 
 
 class ChaosInput(serializers.Serializer[Any]):
@@ -53,41 +23,6 @@ class ChaosInput(serializers.Serializer[Any]):
     plan = serializers.DictField(child=serializers.ListField(child=serializers.CharField()))
     purse = serializers.CharField(default="")
     """What it must have for itself."""
-
-
-def step(
-    name: str,
-    service: Service,
-    *,
-    on_loop: bool = False,
-    undo: bool = True,
-    probe: bool = False,
-    **options: Any,
-) -> Step:
-    """Return a step at a service."""
-    make = participants.acting_on_loop if on_loop else participants.acting
-    return Step(
-        make(name, service),
-        compensation=participants.undoing(name, service) if undo else None,
-        probe=participants.probing(name, service) if probe else None,
-        participant=PARTICIPANTS[service],
-        timeout=TIMEOUT,
-        undo_timeout=TIMEOUT,
-        undo_retry=STUBBORN,
-        **{"retry": BRISK} | options,
-    )
-
-
-def local_step(name: str, **options: Any) -> Step:
-    """Return a step at a service that lives here."""
-    return Step(
-        participants.acting_here(name),
-        compensation=participants.undoing_here(name),
-        participant=PARTICIPANTS[Service.LOCAL],
-        timeout=TIMEOUT,
-        undo_retry=STUBBORN,
-        **{"retry": BRISK} | options,
-    )
 
 
 class Chaos(SagaDefinition):

@@ -8,11 +8,11 @@ from collections import Counter
 import pytest
 
 from tests.chaos import __main__ as command
+from tests.chaos.faults import FAULTS
+from tests.chaos.handmade import COMPENSATED, COMPLETED
 from tests.chaos.mutants import MUTANTS
-from tests.chaos.nemesis import FAULTS
 from tests.chaos.plans import CAST, drawn
 from tests.chaos.profiles import PROFILES
-from tests.chaos.test_checker import COMPENSATED, COMPLETED
 from tests.chaos.vacuity import WAYS, unmet_gates
 
 SMOKE = PROFILES["smoke"]
