@@ -44,6 +44,8 @@ class SagaSettings:
     """What `NotifyBroker` lets workers run besides the engine's own, as dotted paths; None is everything."""
     sensitive_names: str = "api|auth|token|key|secret|pass|signature|cookie|card|iban|cvv|cvc"
     """A pattern: fields whose names it finds are hidden from those who may not see what is sensitive."""
+    admin_base_class: str = "django.contrib.admin.ModelAdmin"
+    """Dotted path of the class that the console's pages are made of."""
     trace_url: str = ""
     """Where a saga's trace is shown, with ``{trace_id}`` in it; the console links to it."""
     batch_rate: int = 20

@@ -32,8 +32,8 @@ Action: TypeAlias = Callable[[Any, HttpRequest, QuerySet[Any]], HttpResponseRedi
 class DraftingActionForm(ActionForm):
     """Which action, once however often it is sent, of the sagas as they stood when the list was shown."""
 
-    once = forms.UUIDField(widget=forms.HiddenInput, required=False, initial=uuid4)
-    looked_at = forms.DateTimeField(widget=forms.HiddenInput, required=False, initial=timezone.now)
+    once = forms.UUIDField(label="", widget=forms.HiddenInput, required=False, initial=uuid4)
+    looked_at = forms.DateTimeField(label="", widget=forms.HiddenInput, required=False, initial=timezone.now)
 
 
 def _action(operation: Operation) -> Action:

@@ -10,16 +10,18 @@ from django.contrib.auth import get_permission_codename
 from django.http import HttpRequest, HttpResponse
 from django.urls import reverse
 from django.utils.html import format_html
+from django.utils.module_loading import import_string
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
 
 from sagas.admin.paginator import CappedPaginator
 from sagas.admin.times import NOTHING
+from sagas.conf import saga_settings
 
 if TYPE_CHECKING:
     ModelAdmin = admin.ModelAdmin[Any]
-else:  # Django's own class takes no parameters at run time.
-    ModelAdmin = admin.ModelAdmin
+else:  # A project whose admin is another's, such as Unfold's, has it here too.
+    ModelAdmin = import_string(saga_settings().admin_base_class)
 
 
 class ReadOnlyAdmin(ModelAdmin):

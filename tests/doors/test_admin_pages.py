@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import importlib
 from urllib.parse import urljoin, urlsplit
 
 import pytest
@@ -11,9 +12,11 @@ from django.urls import reverse
 from django.utils import translation
 
 from sagas import HALT
+from sagas.admin import readonly
 from sagas.models import HistoryEntry, Saga, Worker
 from sagas.operations.performing import perform
 from sagas.testing import run_saga
+from tests.doors.house import HouseStyle
 from tests.doors.pages import Page
 from tests.samples import ONCE, OrderInput, step
 
@@ -135,3 +138,12 @@ def test_the_pages_hold_in_other_languages_and_time_zones(admin, sagas, settings
         assert admin.get("/admin/sagas/saga/?tab=attention").status_code == 200
         page = admin.get(reverse("admin:sagas_saga_change", args=[saga.pk]))
     assert page.status_code == 200
+
+
+def test_the_pages_may_be_made_of_a_class_of_the_projects_own(settings):
+    settings.SAGAS = {"ADMIN_BASE_CLASS": "tests.doors.house.HouseStyle"}
+    try:
+        assert issubclass(importlib.reload(readonly).ReadOnlyAdmin, HouseStyle)
+    finally:
+        settings.SAGAS = {}
+        importlib.reload(readonly)
