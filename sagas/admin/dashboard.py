@@ -110,7 +110,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         yield Tile(
             _("Need attention"), _count(tiles.attention), self._list("tab=attention"), _bad(tiles.attention)
         )
-        yield Tile(_("Stuck"), _count(tiles.stuck), self._list("attention=stuck"), _bad(tiles.stuck))
+        yield Tile(_("Stuck"), _count(tiles.stuck), self._list("tab=stuck"), _bad(tiles.stuck))
         yield Tile(_("Running"), _count(tiles.running), self._list("tab=running"))
         yield Tile(_("Retrying"), _count(tiles.retrying), self._list("tab=retrying"))
         yield Tile(_("Compensating"), _count(tiles.compensating), self._list("tab=compensating"))

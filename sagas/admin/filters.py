@@ -13,7 +13,6 @@ from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import get_current_timezone, is_aware
 from django.utils.translation import gettext_lazy as _
 
-from sagas.admin.paginator import MOST
 from sagas.admin.tabs import PARAMETER, TABS
 from sagas.clock import database_now
 from sagas.definitions import registry
@@ -30,6 +29,8 @@ Choices: TypeAlias = "Iterable[tuple[str, str | _StrPromise]]"
 ANY = "any"
 STUCK = "stuck"
 MOST_ERRORS = 20
+LATEST = 1000
+"""Failed sagas in which the errors are looked for."""
 
 
 class Filter(admin.SimpleListFilter):
@@ -116,7 +117,7 @@ class ErrorFilter(Filter):
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         failed = Saga.objects.filter(status=SagaStatus.FAILED).exclude(error_class="")
-        newest = Saga.objects.filter(pk__in=failed.order_by("-created_at").values("pk")[:MOST]).order_by()
+        newest = Saga.objects.filter(pk__in=failed.order_by("-created_at").values("pk")[:LATEST]).order_by()
         found = newest.values("error_class").annotate(number=Count("pk")).order_by("-number", "error_class")
         return [(row["error_class"], row["error_class"]) for row in found[:MOST_ERRORS]]
 

@@ -63,8 +63,15 @@ TABS = {
         Tab(
             "attention",
             gettext_lazy("Needs attention"),
-            _needing_attention,
+            lambda sagas: sagas.exclude(attention=""),
             gettext_lazy("No saga needs attention."),
+        ),
+        # Apart from the others, for no index serves both.
+        Tab(
+            "stuck",
+            gettext_lazy("Stuck"),
+            lambda sagas: sagas.filter(pk__in=overdue(STUCK_AFTER).order_by().values("pk")),
+            gettext_lazy("No saga is stuck."),
         ),
         Tab(
             "running",
