@@ -33,16 +33,6 @@ class Tab:
     """What is said where there are none."""
 
 
-def _needing_attention(sagas: QuerySet[Any]) -> QuerySet[Any]:
-    return sagas.filter(
-        Q(pk__in=_attention_ids(sagas)) | Q(pk__in=overdue(STUCK_AFTER).order_by().values("pk"))
-    )
-
-
-def _attention_ids(sagas: QuerySet[Any]) -> QuerySet[Any]:
-    return Saga.objects.exclude(attention="").order_by().values("pk")
-
-
 def _of(*statuses: SagaStatus) -> Callable[[QuerySet[Any]], QuerySet[Any]]:
     return lambda sagas: sagas.filter(status__in=statuses)
 

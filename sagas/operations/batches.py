@@ -112,8 +112,8 @@ def _refuse_beside_another(batch: SagaBatch) -> None:
     for other in running.exclude(pk=batch.pk):
         if both := sorted(other.definitions & batch.definitions):
             raise BatchRefused(
-                f"The {batch} was not started: batch {other.pk} does the same with {', '.join(both)}. Wait "
-                "until it is done, or stop it.",
+                f"The {batch.operation} batch was not started: batch {other.pk} does the same with "
+                f"{', '.join(both)}. Wait until it is done, or stop it.",
                 code="batch_running",
             )
 
