@@ -2,25 +2,60 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 from django.contrib import admin
 from django.db.models import QuerySet
 from django.http import HttpRequest
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from sagas.admin.attempts import title_of
 from sagas.admin.detail import who
+from sagas.admin.filters import Choices, Filter
 from sagas.admin.payloads import payload
 from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.admin.step import by_saga
 from sagas.admin.times import moment
 from sagas.models import HistoryEntry
+from sagas.operations.catalogue import OPERATIONS
 from sagas.redaction import declared_by, redacted
 
 REASON_SHOWN = 80
+
+
+class OperationFilter(Filter):
+    """By what was asked."""
+
+    title = _("operation")
+    parameter_name = "operation"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(name, str(operation.label)) for name, operation in OPERATIONS.items()]
+
+
+class DayFilter(Filter):
+    """By the day, in the project's time zone."""
+
+    title = _("day")
+    parameter_name = "day"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [("today", _("today")), ("yesterday", _("yesterday")), ("week", _("in the last 7 days"))]
+
+    def select(self, entries: QuerySet[Any], value: str) -> QuerySet[Any]:
+        today = timezone.localtime().replace(hour=0, minute=0, second=0, microsecond=0)
+        match value:
+            case "today":
+                return entries.filter(at__gte=today)
+            case "yesterday":
+                return entries.filter(at__gte=today - timedelta(days=1), at__lt=today)
+            case "week":
+                return entries.filter(at__gte=today - timedelta(days=7))
+        return entries
 
 
 @admin.register(HistoryEntry)
@@ -37,8 +72,8 @@ class HistoryEntryAdmin(ReadOnlyAdmin):
         "step_and_attempt",
         "why",
     )
-    list_filter = ("kind", "actor_kind")
-    lookups = frozenset({"kind__exact", "actor_kind__exact"})
+    list_filter = ("kind", "actor_kind", OperationFilter, DayFilter)
+    lookups = frozenset({"kind__exact", "actor_kind__exact", "operation", "day"})
     ordering = ("-id",)
     search_fields = ("saga_id__exact",)
     search_help_text = _("The full id of a saga.")

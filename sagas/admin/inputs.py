@@ -77,7 +77,8 @@ class InputForm(forms.Form):
 
     def changes(self) -> dict[str, Any]:
         """Return what was changed."""
-        return {name: _plain(self.cleaned_data[name]) for name in self.changed_data}
+        now = {name: _plain(self.cleaned_data[name]) for name in self.changed_data}
+        return {name: value for name, value in now.items() if value != self.initial.get(name)}
 
     def refuse(self, errors: Mapping[str, Sequence[str]]) -> None:
         """Show what was found to be wrong, each at its field."""

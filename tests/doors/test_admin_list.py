@@ -12,8 +12,9 @@ from django.urls import reverse
 from sagas import clock, start
 from sagas.admin import paginator, tabs
 from sagas.models import Saga, Worker
+from sagas.operations.performing import perform
 from tests.doors.pages import Page
-from tests.samples import step
+from tests.samples import OrderInput, step
 
 pytestmark = pytest.mark.django_db
 
@@ -230,6 +231,8 @@ def test_steps_and_history_are_found_by_their_saga(admin, sagas, model):
         ("sagastep", {"status__exact": "failed"}),
         ("historyentry", {"kind__exact": "attempt"}),
         ("historyentry", {"actor_kind__exact": "engine", "kind__exact": "attempt"}),
+        ("historyentry", {"day": "today", "kind__exact": "attempt"}),
+        ("historyentry", {"day": "week", "kind__exact": "attempt"}),
     ],
 )
 def test_steps_and_history_are_filtered_by_what_the_code_knows(admin, sagas, model, query):
@@ -251,3 +254,101 @@ def test_lists_of_steps_and_history_cost_the_same_whatever_their_length(
         sagas.failed()
     with django_assert_max_num_queries(len(few)):
         assert len(admin.get(url).context["cl"].result_list) > 10
+
+
+def test_the_history_tells_who_did_what_on_which_day(admin, sagas, users):
+    saga = sagas.failed()
+    perform(saga.pk, "compensate", by=users.staff("compensate_saga", username="olga"), reason="too late")
+    url = reverse("admin:sagas_historyentry_changelist")
+
+    page = Page(admin.get(url, {"operation": "compensate", "day": "today"}))
+    assert "olga" in page.text
+    assert "too late" in page.text
+    assert "olga" not in Page(admin.get(url, {"operation": "compensate", "day": "yesterday"})).text
+    assert "olga" not in Page(admin.get(url, {"operation": "retry"})).text
+
+
+def test_the_default_tab_is_for_those_who_can_do_something(client, admin, users, sagas):
+    failed, _fine = sagas.failed(), sagas.completed()
+
+    assert admin.get(URL)["Location"] == f"{URL}?tab=attention"
+    assert list(admin.get(URL, {"tab": "attention"}).context["cl"].result_list) == [failed]
+    client.force_login(users.staff("view_saga"))
+    assert len(client.get(URL).context["cl"].result_list) == 2
+
+
+@pytest.mark.parametrize(
+    ("tab", "statuses"),
+    [
+        ("attention", ["failed"]),
+        ("running", ["running"]),
+        ("retrying", ["running"]),
+        ("compensating", []),
+        ("suspended", ["suspended"]),
+        ("finished", ["completed"]),
+        ("stuck", []),
+        ("all", ["completed", "failed", "running", "suspended"]),
+        ("nonsense", ["completed", "failed", "running", "suspended"]),
+    ],
+)
+def test_a_tab_shows_its_sagas_and_how_many_they_are(admin, sagas, retrying, tab, statuses):
+    sagas.failed(), sagas.completed(), sagas.suspended()
+
+    response = admin.get(URL, {"tab": tab})
+
+    assert sorted(saga.status for saga in response.context["cl"].result_list) == statuses
+    if tab != "nonsense":
+        [shown] = [each for each in response.context["tabs"] if each.is_current]
+        assert shown.count == str(len(statuses))
+
+
+def test_an_empty_tab_says_so(admin, sagas):
+    sagas.completed()
+
+    assert "No saga needs attention." in Page(admin.get(URL, {"tab": "attention"})).text
+
+
+@pytest.mark.parametrize(
+    ("query", "number"),
+    [
+        ({"created": "hour"}, 2),
+        ({"created": "2020-01-01..2020-02-01"}, 0),
+        ({"created": "2020-01-01.."}, 2),
+        ({"created": "nonsense"}, 2),
+        ({"error_class": "RetryLater"}, 1),
+        ({"error_class": "Nothing"}, 0),
+        ({"definition": "samples.trip", "failed_step": "pay"}, 1),
+        ({"definition": "samples.trip", "failed_step": "book"}, 0),
+        ({"started_by": "code"}, 0),
+    ],
+)
+def test_more_filters(admin, sagas, query, number):
+    sagas.failed(), sagas.completed()
+
+    assert len(found(admin, **query)) == number
+
+
+def test_sagas_that_nobody_takes_are_told_to_everybody(admin, sagas):
+    sagas.pending()
+    assert "no worker took it" not in Page(admin.get(URL, {"tab": "all"})).text
+
+    clock.shift(timedelta(minutes=1))
+    assert (
+        "1 saga has been due for more than 30.0 s, and no worker took it."
+        in Page(admin.get(URL, {"tab": "all"})).text
+    )
+
+
+@pytest.mark.parametrize(("name", "line"), [("csv", "'=2+5"), ("ndjson", '"key": "=2+5"')])
+def test_an_export_holds_what_is_selected_and_no_formula(admin, define, name, line):
+    definition = define(step("a"), name="samples.exported", input=OrderInput)
+    saga = start(definition, {"order_id": "secret"}, key="=2+5")
+    start(definition, {"order_id": "other"}, key="another")
+
+    response = admin.post(URL, {"action": f"export_{name}", "_selected_action": [str(saga.pk)]})
+
+    text = b"".join(response.streaming_content).decode()
+    assert line in text
+    assert "another" not in text
+    assert "secret" not in text
+    assert response["Content-Disposition"].endswith(f'.{name}"')
