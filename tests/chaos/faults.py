@@ -24,9 +24,10 @@ def _kill(process: psutil.Process | None) -> str | None:
 
 def _busy(nemesis: Nemesis) -> psutil.Process | None:
     """Find a worker that waits for an answer of the world."""
-    with suppress(psutil.NoSuchProcess, IndexError):
-        return psutil.Process(nemesis.chance.choice(nemesis.stage.world("in hand")["pids"]))
-    return None
+    callers = set(nemesis.stage.world("in hand")["pids"])
+    # Of one that was killed a moment ago the number may be somebody else's by now.
+    ours = [each for host in nemesis.stage.hosts for each in host.everything if each.pid in callers]
+    return nemesis.chance.choice(ours) if ours else None
 
 
 def _kill_busy_worker(nemesis: Nemesis) -> str | None:
