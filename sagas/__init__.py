@@ -20,7 +20,9 @@ from sagas.definitions import (
     STANDARD,
     TURN_BACK,
     Approval,
+    Choreography,
     Event,
+    Expect,
     Migration,
     Parallel,
     Participant,
@@ -33,12 +35,13 @@ from sagas.definitions import (
     SubSagas,
     WaitForEvent,
     register,
+    subscribe,
 )
 from sagas.exceptions import OutcomeUnknown, PermanentFailure, RetryLater
 
 if TYPE_CHECKING:
     from sagas.idempotency import idempotent
-    from sagas.messaging import offer
+    from sagas.messaging import offer, publish
     from sagas.operations.performing import cancel_saga
     from sagas.operations.starting import RAISE, RETURN, start, start_many
 
@@ -48,6 +51,7 @@ _LAZY = {
     "cancel_saga": "sagas.operations.performing",
     "idempotent": "sagas.idempotency",
     "offer": "sagas.messaging",
+    "publish": "sagas.messaging",
     "start": "sagas.operations.starting",
     "start_many": "sagas.operations.starting",
 }
@@ -67,7 +71,9 @@ __all__ = [
     "STANDARD",
     "TURN_BACK",
     "Approval",
+    "Choreography",
     "Event",
+    "Expect",
     "Migration",
     "OutcomeUnknown",
     "Parallel",
@@ -85,9 +91,11 @@ __all__ = [
     "cancel_saga",
     "idempotent",
     "offer",
+    "publish",
     "register",
     "start",
     "start_many",
+    "subscribe",
 ]
 
 

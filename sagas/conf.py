@@ -37,6 +37,10 @@ class SagaSettings:
     """Async steps at once in one runner."""
     crash_limit: int = 3
     """Crashes of a step that ran alone before its saga is halted as a crash loop."""
+    source: str = "/sagas"
+    """Where this project's events come from, as a URI reference: the `source` of CloudEvents."""
+    max_hops: int = 20
+    """How many events may follow one from another before the next is not delivered without a person."""
     idempotency_ttl: timedelta = timedelta(days=7)
     """How long results are kept under their idempotency keys."""
     allowed_tasks: Collection[str] | None = None
@@ -59,7 +63,7 @@ class SagaSettings:
                 raise ImproperlyConfigured(
                     f"SAGAS[{name.upper()!r}] must be a positive timedelta, not {value!r}."
                 )
-        for name in ("runners", "batch", "threads", "tasks", "crash_limit"):
+        for name in ("runners", "batch", "threads", "tasks", "crash_limit", "max_hops"):
             value = getattr(self, name)
             if name == "runners" and value is None:
                 continue

@@ -1,6 +1,7 @@
 """What authors of sagas write: pure data that names no model and does no I/O."""
 
 from sagas.definitions.children import SubSaga, SubSagas
+from sagas.definitions.choreographies import Choreography, Expect, choreographies
 from sagas.definitions.context import StepContext
 from sagas.definitions.definition import QUEUE, REFUSE, OnLocked, Outline, SagaDefinition
 from sagas.definitions.elements import (
@@ -20,6 +21,7 @@ from sagas.definitions.migration import Migration
 from sagas.definitions.participant import ALWAYS, NEVER, Participant, Resend
 from sagas.definitions.policies import PATIENT, PERSISTENT, STANDARD, RetryPolicy
 from sagas.definitions.registry import register, registry
+from sagas.definitions.subscriptions import Subscription, subscribe, subscriptions
 from sagas.definitions.waits import Approval, Sleep, WaitForEvent
 
 __all__ = [
@@ -35,9 +37,11 @@ __all__ = [
     "STANDARD",
     "TURN_BACK",
     "Approval",
+    "Choreography",
     "Element",
     "Event",
     "Exhausted",
+    "Expect",
     "Migration",
     "OnLocked",
     "Outline",
@@ -51,9 +55,13 @@ __all__ = [
     "StepContext",
     "SubSaga",
     "SubSagas",
+    "Subscription",
     "TimedOut",
     "WaitForEvent",
+    "choreographies",
     "is_async",
     "register",
     "registry",
+    "subscribe",
+    "subscriptions",
 ]

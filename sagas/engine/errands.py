@@ -18,7 +18,7 @@ from django.db.models.expressions import CombinedExpression
 
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
-from sagas.engine import bulk, inbox
+from sagas.engine import bulk, inbox, publications
 from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
 from sagas.engine.facts import FactKind
@@ -58,6 +58,7 @@ def store(batch: Sequence[Locked], admission: Admission) -> Errands:
         batch,
         bulk.Insert(admission.permits, ("name", "saga", "step")),
         bulk.Insert(admission.locks, ("name", "saga")),
+        *publications.inserts([(event, locked.saga.pk) for locked in batch for event in locked.published]),
     )
     admission.write_paces()
     if born:

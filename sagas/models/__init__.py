@@ -4,19 +4,30 @@ from sagas.models.admission import Hold, Pace, Permit, SemanticLock
 from sagas.models.fact import SagaFact
 from sagas.models.history import ActorKind, HistoryEntry, HistoryKind
 from sagas.models.idempotency import IdempotencyRecord
-from sagas.models.message import InboxMessage, InboxStatus
+from sagas.models.message import (
+    DeadLetterAct,
+    EventKey,
+    InboxMessage,
+    InboxStatus,
+    OutboxMessage,
+    OutboxStatus,
+)
 from sagas.models.saga import Saga
 from sagas.models.step import SagaStep
 from sagas.models.worker import Wake, Worker
 
 __all__ = [
     "ActorKind",
+    "DeadLetterAct",
+    "EventKey",
     "HistoryEntry",
     "HistoryKind",
     "Hold",
     "IdempotencyRecord",
     "InboxMessage",
     "InboxStatus",
+    "OutboxMessage",
+    "OutboxStatus",
     "Pace",
     "Permit",
     "Saga",

@@ -1,0 +1,332 @@
+"""Brings events to the functions that subscribed: take what is due, call, write down what came of it.
+
+What a handler writes to this database, what it publishes and the word that it has handled the event commit
+together, so that each event takes effect once per subscriber. A group of deliveries shares a transaction;
+whatever goes wrong with that voids the whole group, and each is made alone.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any
+from uuid import UUID
+
+from asgiref.sync import async_to_sync
+from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db.models import Exists, F, OuterRef, Q, QuerySet
+
+from sagas.canonical import clean_text
+from sagas.clock import DatabaseTime
+from sagas.conf import saga_settings
+from sagas.definitions import Event, Subscription, is_async, subscriptions
+from sagas.engine import bulk, publications
+from sagas.engine.attempts import NotDone, Overtaken
+from sagas.engine.transactions import check_constraints_at_once, durably, is_transient
+from sagas.exceptions import PermanentFailure, RetryLater
+from sagas.messaging.envelopes import current_event, event_of
+from sagas.messaging.outbox import Collected, collecting
+from sagas.models import InboxMessage, InboxStatus
+from sagas.telemetry import tracing
+from sagas.wake import wake_on_commit
+
+log = logging.getLogger("sagas.choreography")
+
+UNORDERED = ""
+FIELDS = (
+    "id",
+    "event_id",
+    "subscriber",
+    "topic",
+    "key",
+    "seq",
+    "data",
+    "headers",
+    "correlation_id",
+    "tries",
+    "crashes",
+    "held_by",
+    "at",
+    "began_at",
+)
+CLAIM_FIELDS = ("status", "tries", "crashes", "held_by", "due_at", "began_at", "error_class", "error")
+OUTCOME_FIELDS = ("status", "held_by", "due_at", "error_class", "error", "ended_at")
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Delivery:
+    """One call to be made of a subscriber, with one event."""
+
+    pk: int
+    event: Event
+    subscription: Subscription
+    number: int
+    """Counts the calls, those lost with their worker included."""
+    counted: int
+    """Counts those that the retry policy does."""
+    since_first: timedelta
+
+    @property
+    def attributes(self) -> dict[str, str | int]:
+        """Describe the delivery for traces."""
+        return {
+            "saga.definition": self.event.topic,
+            "saga.step": self.subscription.name,
+            "saga.event": str(self.event.id),
+            "saga.attempt": self.number,
+        }
+
+    @property
+    def label(self) -> str:
+        """Name the delivery for logs and errors."""
+        return f"call {self.number} of {self.subscription.name} with event {self.event.topic} {self.event.id}"
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What one call came to."""
+
+    delivery: Delivery
+    error: BaseException | None = None
+    published: Sequence[Event] = ()
+
+    @property
+    def is_final(self) -> bool:
+        """Whether the event is not brought to the subscriber again, unless a person says so."""
+        policy, delivery = self.delivery.subscription.retry, self.delivery
+        return (
+            self.error is None
+            or isinstance(self.error, PermanentFailure)
+            or not policy.allows(delivery.counted, delivery.since_first)
+        )
+
+
+@dataclass
+class Taken:
+    """What one claim took."""
+
+    deliveries: list[Delivery] = field(default_factory=list)
+    full: bool = False
+    """There may be more."""
+    apart: bool = False
+    """Some that lost their worker are due, or were taken: claim no others until the hand is empty."""
+    dead: list[str] = field(default_factory=list)
+    """The correlation ids of those that were given up, for they kill their workers."""
+
+
+def due(*, later: bool = False) -> QuerySet[InboxMessage]:
+    """Select the deliveries that this code can make now, or `later` too: of each key the first only."""
+    before = InboxMessage.objects.filter(
+        subscriber=OuterRef("subscriber"),
+        key=OuterRef("key"),
+        seq__lt=OuterRef("seq"),
+        status__in=[InboxStatus.DUE, InboxStatus.DEAD],
+    ).exclude(key=UNORDERED)
+    known = [subscription.name for subscription in subscriptions]
+    waiting = InboxMessage.objects.filter(status=InboxStatus.DUE, subscriber__in=known)
+    if not later:
+        waiting = waiting.filter(due_at__lte=DatabaseTime())
+    return waiting.filter(Q(key=UNORDERED) | ~Exists(before)).order_by("due_at", "id")
+
+
+def earliest() -> datetime | None:
+    """Return when the next delivery is due, or was."""
+    return due(later=True).values_list("due_at", flat=True).first() if len(subscriptions) else None
+
+
+def claim(worker: UUID, *, limit: int, lease: timedelta, alone: bool = True) -> Taken:
+    """Take up to `limit` deliveries that are due, each counted as a call from here on.
+
+    `alone` says that the worker has nothing in hand, so that one under suspicion of killing it may be taken.
+    """
+    if not len(subscriptions):
+        return Taken()
+
+    def ours(taken: Taken) -> bool:
+        keys = [delivery.pk for delivery in taken.deliveries]
+        return bool(keys) and InboxMessage.objects.filter(pk__in=keys, held_by=worker).exists()
+
+    return durably(lambda: _claim(worker, limit, lease, alone), happened=ours)
+
+
+def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
+    rows = due().select_for_update(skip_locked=True, no_key=True)[:limit]
+    found = [
+        (now, dict(zip(FIELDS, row, strict=True)))
+        for now, *row in bulk.fetch(rows.values_list(DatabaseTime(), *FIELDS))
+    ]
+    taken = Taken(full=len(found) >= limit)
+    suspects = [each for each in found if each[1]["held_by"] is not None or each[1]["crashes"]]
+    taken.apart = bool(suspects)
+    if suspects and alone:
+        found = suspects[:1]
+    elif suspects:
+        found = [each for each in found if each[1]["held_by"] is None and not each[1]["crashes"]]
+    written = []
+    for now, row in found:
+        crashes = row["crashes"] + (row["held_by"] is not None)
+        message = InboxMessage(
+            pk=row["id"],
+            status=InboxStatus.DUE,
+            tries=row["tries"] + 1,
+            crashes=crashes,
+            held_by=worker,
+            due_at=now + lease,
+            began_at=row["began_at"] or now,
+            error_class="",
+            error="",
+        )
+        written.append(message)
+        if crashes > saga_settings().crash_limit:
+            message.status, message.held_by, message.tries = InboxStatus.DEAD, None, row["tries"]
+            message.error_class = "CrashLoop"
+            message.error = f"Its worker was lost {crashes} times while this event was handled."
+            taken.dead.append(row["correlation_id"])
+        else:
+            taken.deliveries.append(_delivery(message, row, now))
+    bulk.write(InboxMessage.objects.db, bulk.Update(written, CLAIM_FIELDS))
+    return taken
+
+
+def _delivery(message: InboxMessage, row: dict[str, Any], now: datetime) -> Delivery:
+    subscription = subscriptions.get(row["subscriber"])
+    assert subscription is not None
+    stored = InboxMessage(**{name: row[name] for name in FIELDS[1:9]}, at=row["at"])
+    return Delivery(
+        pk=message.pk,
+        event=event_of(stored),
+        subscription=subscription,
+        number=message.tries,
+        counted=message.tries - message.crashes,
+        since_first=now - (message.began_at or now),
+    )
+
+
+def perform(
+    group: Sequence[Delivery],
+    worker: UUID,
+    *,
+    trusting: bool = False,
+    begin: Any = lambda delivery: None,
+) -> list[Outcome]:
+    """Make the calls of a group and write down what came of them, in one transaction.
+
+    `begin` is told of each call before it is made. Without savepoints if all are trusted to succeed: then
+    `NotDone` is raised when one does not. Raises whatever else voided the group; nothing of it has happened.
+    """
+    alias = InboxMessage.objects.db
+    with transaction.atomic(using=alias):
+        check_constraints_at_once()
+        outcomes = []
+        for delivery in group:
+            begin(delivery)
+            outcomes.append(_call_trustingly(delivery) if trusting else _call_guarded(delivery))
+        _settle(worker, outcomes)
+    return outcomes
+
+
+def _call_trustingly(delivery: Delivery) -> Outcome:
+    try:
+        return Outcome(delivery, published=_call(delivery))
+    except BaseException as error:
+        raise NotDone(delivery.label) from error
+
+
+def _call_guarded(delivery: Delivery) -> Outcome:
+    """Make the call in a savepoint, which only a call that succeeds leaves behind."""
+    try:
+        with transaction.atomic(using=InboxMessage.objects.db):
+            return Outcome(delivery, published=_call(delivery))
+    except BaseException as error:
+        if isinstance(error, (DatabaseError, InterfaceError)) and is_transient(error):
+            raise  # The transaction is gone, and everybody's calls with it.
+        if not isinstance(error, (PermanentFailure, RetryLater)):
+            log.warning("%s raised %s.", delivery.label, type(error).__name__, exc_info=error)
+        return Outcome(delivery, error)
+
+
+def _call(delivery: Delivery) -> list[Event]:
+    """Call the subscriber; return what it published."""
+    handler: Any = delivery.subscription.handler
+    if is_async(handler):
+        handler = async_to_sync(handler)
+    depth = len(connections[InboxMessage.objects.db].savepoint_ids)
+    collected = Collected(depth, delivery.subscription.name)
+    tokens = current_event.set(delivery.event), collecting.set(collected)
+    try:
+        with tracing(None, delivery.event.traceparent, delivery):
+            handler(delivery.event)
+    finally:
+        current_event.reset(tokens[0])
+        collecting.reset(tokens[1])
+    return collected.events
+
+
+def _settle(worker: UUID, outcomes: Sequence[Outcome]) -> None:
+    """Write what came of calls, in their own transaction. Raise `Overtaken` if one of them counts no more.
+
+    First the cases and keys of what is published are locked and then the deliveries, as whoever closes a case
+    does: none waits for another.
+    """
+    inserts = publications.inserts([(event, None) for outcome in outcomes for event in outcome.published])
+    by_pk = {outcome.delivery.pk: outcome for outcome in outcomes}
+    held = {pk: (now, tries) for now, pk, tries in _lock(worker, by_pk)}
+    rows = []
+    for pk, outcome in by_pk.items():
+        now, tries = held.get(pk, (None, 0))
+        if now is None or tries != outcome.delivery.number:
+            raise Overtaken(f"The {outcome.delivery.label} was given up, or its case was closed.")
+        rows.append(_judged(outcome, now))
+    bulk.write(InboxMessage.objects.db, bulk.Update(rows, OUTCOME_FIELDS), *inserts)
+    if any(insert.rows for insert in inserts):
+        wake_on_commit(InboxMessage.objects.db)
+
+
+def _lock(worker: UUID, keys: Collection[int]) -> list[tuple[Any, ...]]:
+    rows = InboxMessage.objects.select_for_update(no_key=True)
+    ours = rows.filter(bulk.Among(F("pk"), list(keys)), held_by=worker, status=InboxStatus.DUE)
+    return bulk.fetch(ours.order_by("pk").values_list(DatabaseTime(), "pk", "tries"))
+
+
+def _judged(outcome: Outcome, now: datetime) -> InboxMessage:
+    """Return the row as it stands after a call."""
+    delivery, error = outcome.delivery, outcome.error
+    row = InboxMessage(pk=delivery.pk, status=InboxStatus.DONE, due_at=None, held_by=None, ended_at=now)
+    if error is None:
+        return row
+    row.error_class = clean_text(type(error).__name__)[:200]
+    row.error = clean_text(str(error))
+    if outcome.is_final:
+        row.status = InboxStatus.DEAD
+        return row
+    asked = error.delay if isinstance(error, RetryLater) else None
+    row.status, row.ended_at = InboxStatus.DUE, None
+    row.due_at = now + (delivery.subscription.retry.delay(delivery.counted) if asked is None else asked)
+    return row
+
+
+def give_up(delivery: Delivery, worker: UUID, error: BaseException) -> Outcome:
+    """Write that a call failed whose transaction is not there to say so; what it may still do is void."""
+    outcome = Outcome(delivery, error)
+    with transaction.atomic(using=InboxMessage.objects.db):
+        for now, _pk, tries in _lock(worker, [delivery.pk]):
+            if tries == delivery.number:
+                rows = [_judged(outcome, now)]
+                bulk.write(InboxMessage.objects.db, bulk.Update(rows, OUTCOME_FIELDS))
+    return outcome
+
+
+def release(group: Collection[Delivery], worker: UUID) -> None:
+    """Give deliveries back that were not made, uncounted. Those that were written after all stay so."""
+    InboxMessage.objects.filter(
+        pk__in=[delivery.pk for delivery in group], held_by=worker, status=InboxStatus.DUE
+    ).update(held_by=None, due_at=DatabaseTime(), tries=F("tries") - 1)
+
+
+def renew(group: Collection[Delivery], worker: UUID, *, lease: timedelta) -> None:
+    """Extend the lease of what is in hand."""
+    InboxMessage.objects.filter(
+        pk__in=[delivery.pk for delivery in group], held_by=worker, status=InboxStatus.DUE
+    ).update(due_at=DatabaseTime() + lease)
