@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
 from typing import Any
@@ -39,6 +39,8 @@ class SagaSettings:
     """Crashes of a step that ran alone before its saga is halted as a crash loop."""
     source: str = "/sagas"
     """Where this project's events come from, as a URI reference: the `source` of CloudEvents."""
+    event_senders: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The secrets of other systems that may publish events over the API, by the `source` of their events."""
     max_hops: int = 20
     """How many events may follow one from another before the next is not delivered without a person."""
     idempotency_ttl: timedelta = timedelta(days=7)
@@ -75,7 +77,7 @@ class SagaSettings:
 def saga_settings() -> SagaSettings:
     """Return the settings in force. Raise `ImproperlyConfigured` for a key or value that means nothing."""
     given: dict[str, Any] = getattr(settings, "SAGAS", {})
-    known = {field.name.upper() for field in fields(SagaSettings)}
+    known = {each.name.upper() for each in fields(SagaSettings)}
     if unknown := sorted(set(given) - known):
         raise ImproperlyConfigured(
             f"SAGAS has no key {', '.join(map(repr, unknown))}. The keys are {', '.join(sorted(known))}."

@@ -100,6 +100,18 @@ KINDS = Kind.table(
         "The saga’s state does not allow this",
         _("Look at current_status and allowed_operations."),
     ),
+    (
+        "choreographed",
+        409,
+        "Its participants lead this saga",
+        _("Compensate or abandon it, or see to its dead letters."),
+    ),
+    (
+        "not_dead",
+        409,
+        "The delivery is no dead letter",
+        _("Look at it again: somebody has acted."),
+    ),
     ("past_pivot", 409, "There is no way back", _("Let it complete, then start the saga that reverses it.")),
     ("pivot", 409, "The step decides whether there is a way back", _("Resolve or retry it instead.")),
     (

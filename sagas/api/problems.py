@@ -31,6 +31,7 @@ from sagas.exceptions import (
     DuplicateKey,
     IdempotencyKeyReused,
     InputRefused,
+    LetterRefused,
     LockHeld,
     NotStorable,
     OperationRefused,
@@ -53,6 +54,7 @@ OF_OPERATIONS = {
     "stale_revision": 412,
 }
 """The statuses of refused operations that are no conflict with the saga's state."""
+OF_LETTERS = {"permission_denied": 403, "reason_required": 400}
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Errors = list[dict[str, str]]
@@ -129,6 +131,8 @@ def _of_engine(error: SagaError, request: Request) -> Response | None:
     match error:
         case OperationRefused(code=code):
             return _of_operation(error, OF_OPERATIONS.get(code, 409), request)
+        case LetterRefused(code=code, letter=letter):
+            return problem(OF_LETTERS.get(code, 409), code, detail, current_status=letter.status)
         case DuplicateKey(existing=saga):
             url = reverse("saga-detail", args=[saga.pk], request=request)
             existing = {"id": str(saga.pk), "url": url, "status": saga.status}

@@ -174,6 +174,7 @@ class SagaSerializer(RowSerializer):
         fields: tuple[str, ...] = (
             "id",
             "url",
+            "kind",
             "definition",
             "version",
             "key",

@@ -13,7 +13,7 @@ from datetime import datetime, timedelta
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Min, QuerySet
+from django.db.models import Min
 
 from sagas.choreography.deliveries import Outcome
 from sagas.clock import DatabaseTime
@@ -23,9 +23,10 @@ from sagas.engine import publications
 from sagas.engine.bell import announce, news_of
 from sagas.engine.locked import Locked, lock, write
 from sagas.keys import case_id, undo_event_id
+from sagas.messaging.backlog import live_cases
 from sagas.messaging.envelopes import event_of
 from sagas.models import HistoryKind, InboxMessage, InboxStatus, OutboxMessage, OutboxStatus, Saga
-from sagas.states import AT_WORK, Attention, Direction, SagaKind, SagaStatus, StepStatus, WaitsFor
+from sagas.states import Attention, Direction, SagaStatus, StepStatus, WaitsFor
 from sagas.wake import wake_on_commit
 
 AT_ONCE = 500
@@ -65,7 +66,7 @@ def keep() -> bool:
         return False
     news = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id")
     heard = {case_id(each) for each in news.values_list("correlation_id", flat=True)[:AT_ONCE]}
-    due = _ours().filter(due_at__lte=DatabaseTime()).order_by("due_at")
+    due = live_cases().filter(due_at__lte=DatabaseTime()).order_by("due_at")
     wanted = heard | set(due.values_list("pk", flat=True)[:AT_ONCE])
     return bool(wanted) and _keep(wanted)
 
@@ -74,7 +75,7 @@ def earliest() -> datetime | None:
     """Return when a case is to be looked at next, or was."""
     if not len(choreographies):
         return None
-    at: datetime | None = _ours().aggregate(at=Min("due_at"))["at"]
+    at: datetime | None = live_cases().aggregate(at=Min("due_at"))["at"]
     return at
 
 
@@ -83,7 +84,7 @@ def hint(correlation_ids: Iterable[str]) -> None:
     wanted = {case_id(each) for each in correlation_ids}
     if wanted and len(choreographies):
         with transaction.atomic(using=Saga.objects.db):
-            rows = _ours().filter(pk__in=wanted, due_at__gt=DatabaseTime())
+            rows = live_cases().filter(pk__in=wanted, due_at__gt=DatabaseTime())
             found = list(rows.select_for_update(no_key=True).order_by("pk").values_list("pk", flat=True))
             Saga.objects.filter(pk__in=found).update(due_at=DatabaseTime())
 
@@ -133,11 +134,6 @@ def topics_without_undo(locked: Locked) -> list[str]:
     case = _cases([locked.saga])[locked.saga.correlation_id]
     topics = dict.fromkeys(event.topic for event in case.forward)
     return [topic for topic in topics if not subscriptions.undoing(topic)]
-
-
-def _ours() -> QuerySet[Saga]:
-    names = [choreography.name for choreography in choreographies]
-    return Saga.objects.filter(kind=SagaKind.CHOREOGRAPHY, definition__in=names, status__in=AT_WORK)
 
 
 def _keep(wanted: Collection[UUID]) -> bool:

@@ -83,6 +83,11 @@ class Courier:
         self._thread.start()
 
     @property
+    def in_hand(self) -> int:
+        """How many groups of deliveries are under way."""
+        return len(self._hand.groups)
+
+    @property
     def is_idle(self) -> bool:
         """Whether nothing has been found for a while."""
         return not self._hand.groups and monotonic() - self._last_found > self._linger

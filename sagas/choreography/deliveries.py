@@ -16,7 +16,7 @@ from uuid import UUID
 
 from asgiref.sync import async_to_sync
 from django.db import DatabaseError, InterfaceError, connections, transaction
-from django.db.models import Exists, F, OuterRef, Q, QuerySet
+from django.db.models import F
 
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
@@ -26,6 +26,7 @@ from sagas.engine import bulk, publications
 from sagas.engine.attempts import NotDone, Overtaken
 from sagas.engine.transactions import check_constraints_at_once, durably, is_transient
 from sagas.exceptions import PermanentFailure, RetryLater
+from sagas.messaging.backlog import deliveries_due
 from sagas.messaging.envelopes import current_event, event_of
 from sagas.messaging.outbox import Collected, collecting
 from sagas.models import InboxMessage, InboxStatus
@@ -34,7 +35,6 @@ from sagas.wake import wake_on_commit
 
 log = logging.getLogger("sagas.choreography")
 
-UNORDERED = ""
 FIELDS = (
     "id",
     "event_id",
@@ -116,24 +116,9 @@ class Taken:
     """The correlation ids of those that were given up, for they kill their workers."""
 
 
-def due(*, later: bool = False) -> QuerySet[InboxMessage]:
-    """Select the deliveries that this code can make now, or `later` too: of each key the first only."""
-    before = InboxMessage.objects.filter(
-        subscriber=OuterRef("subscriber"),
-        key=OuterRef("key"),
-        seq__lt=OuterRef("seq"),
-        status__in=[InboxStatus.DUE, InboxStatus.DEAD],
-    ).exclude(key=UNORDERED)
-    known = [subscription.name for subscription in subscriptions]
-    waiting = InboxMessage.objects.filter(status=InboxStatus.DUE, subscriber__in=known)
-    if not later:
-        waiting = waiting.filter(due_at__lte=DatabaseTime())
-    return waiting.filter(Q(key=UNORDERED) | ~Exists(before)).order_by("due_at", "id")
-
-
 def earliest() -> datetime | None:
     """Return when the next delivery is due, or was."""
-    return due(later=True).values_list("due_at", flat=True).first() if len(subscriptions) else None
+    return deliveries_due(later=True).values_list("due_at", flat=True).first() if len(subscriptions) else None
 
 
 def claim(worker: UUID, *, limit: int, lease: timedelta, alone: bool = True) -> Taken:
@@ -152,7 +137,7 @@ def claim(worker: UUID, *, limit: int, lease: timedelta, alone: bool = True) -> 
 
 
 def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
-    rows = due().select_for_update(skip_locked=True, no_key=True)[:limit]
+    rows = deliveries_due().select_for_update(skip_locked=True, no_key=True)[:limit]
     found = [
         (now, dict(zip(FIELDS, row, strict=True)))
         for now, *row in bulk.fetch(rows.values_list(DatabaseTime(), *FIELDS))

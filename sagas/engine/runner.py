@@ -66,6 +66,10 @@ class Companion(Protocol):
         """Begin, under the runner's id."""
 
     @property
+    def in_hand(self) -> int:
+        """How much it is at work on."""
+
+    @property
     def is_idle(self) -> bool:
         """Whether it has found nothing to do for a while."""
 
@@ -121,7 +125,11 @@ class Runner:
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
-            self.id, lambda: list(self._hand.values()), lease=config.lease, ends_process=ends_process
+            self.id,
+            lambda: list(self._hand.values()),
+            lease=config.lease,
+            ends_process=ends_process,
+            beside=lambda: 0 if companion is None else companion.in_hand,
         )
 
     def run(self) -> Ran:
