@@ -105,13 +105,16 @@ def concerned(outcomes: Iterable[Outcome]) -> set[str]:
 
 
 def close(locked: Locked) -> None:
-    """See to it that nothing of a case goes forward any more. Its saga is locked, and goes back."""
+    """See to it that nothing of a case goes forward any more. Its saga is locked, and goes back.
+
+    A call that may have had an effect outside goes on until it says what came of it, for that may have to be
+    undone too. One in a transaction that is not written down yet counts no more.
+    """
     rows = InboxMessage.objects.filter(correlation_id=locked.saga.correlation_id, status=InboxStatus.DUE)
-    # A call in flight that is not written down yet counts no more; one that is has been waited for here.
     forward = [
         message.pk
         for message in rows.select_for_update(no_key=True).order_by("pk")
-        if not message.headers.get("is_way_back")
+        if not message.headers.get("is_way_back") and not _may_have_happened(message)
     ]
     InboxMessage.objects.filter(pk__in=forward).update(
         status=InboxStatus.DEAD,
@@ -121,6 +124,12 @@ def close(locked: Locked) -> None:
         error="It was not handled yet when a person had its case undone.",
     )
     wake_on_commit(Saga.objects.db)
+
+
+def _may_have_happened(message: InboxMessage) -> bool:
+    subscription = subscriptions.get(message.subscriber)
+    is_atomic = subscription is not None and subscription.atomic
+    return message.in_doubt or (message.held_by is not None and not is_atomic)
 
 
 def undo_topics(locked: Locked) -> list[str]:
@@ -239,11 +248,14 @@ def _go_back(locked: Locked, case: Case) -> list[Event]:
     """Return the event that undoes the latest one which is not undone yet, if the one before is done with."""
     saga = locked.saga
     saga.due_at = locked.now + LOOK_AGAIN
-    back = [letter for letter in case.dead if letter.headers.get("is_way_back")]
-    if back:
-        _need_person(locked, Attention.DEAD_LETTER, back[0].error_class, _told_of(back[0]))
+    letters = [each for each in case.dead if each.headers.get("is_way_back") or each.in_doubt]
+    if letters:
+        _need_person(locked, Attention.DEAD_LETTER, letters[0].error_class, _told_of(letters[0]))
     else:
         _be_well(locked)
+    if any(not message.headers.get("is_way_back") for message in (*case.due, *letters)):
+        saga.due_at = locked.now + SHORTLY
+        return []  # What it comes to may have to be undone first.
     published = {event.event_id for event in case.events}
     for event, topic in case.to_undo():
         pk = undo_event_id(event.event_id)
@@ -257,7 +269,7 @@ def _go_back(locked: Locked, case: Case) -> list[Event]:
             return []
         if step is not None and step.status == StepStatus.COMPENSATING:
             locked.step(event.topic).undone(now=locked.now)
-    if not case.due and not back:
+    if not case.due and not letters:
         for name, step in locked.steps.items():
             if step.status == StepStatus.WAITING:
                 locked.step(name).skip(now=locked.now)

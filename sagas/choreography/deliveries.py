@@ -1,21 +1,21 @@
 """Brings events to the functions that subscribed: take what is due, call, write down what came of it.
 
-What a handler writes to this database, what it publishes and the word that it has handled the event commit
-together, so that each event takes effect once per subscriber. A group of deliveries shares a transaction;
-whatever goes wrong with that voids the whole group, and each is made alone.
+What an atomic handler writes to this database, what it publishes and the word that it has handled the event
+commit together, so that each event takes effect once per subscriber. A group of deliveries shares a
+transaction; whatever goes wrong with that voids the whole group, and each is made alone.
 """
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection, Sequence
-from dataclasses import dataclass, field
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 from django.db.models import F
 
 from sagas.canonical import clean_text
@@ -28,7 +28,7 @@ from sagas.engine.transactions import check_constraints_at_once, durably, is_tra
 from sagas.exceptions import PermanentFailure, RetryLater
 from sagas.messaging.backlog import deliveries_due
 from sagas.messaging.envelopes import current_event, event_of
-from sagas.messaging.outbox import Collected, collecting
+from sagas.messaging.outbox import Collected, collecting, transaction_depth
 from sagas.models import InboxMessage, InboxStatus
 from sagas.telemetry import tracing
 from sagas.wake import wake_on_commit
@@ -47,12 +47,23 @@ FIELDS = (
     "correlation_id",
     "tries",
     "crashes",
+    "in_doubt",
     "held_by",
     "at",
     "began_at",
 )
-CLAIM_FIELDS = ("status", "tries", "crashes", "held_by", "due_at", "began_at", "error_class", "error")
-OUTCOME_FIELDS = ("status", "held_by", "due_at", "error_class", "error", "ended_at")
+CLAIM_FIELDS = (
+    "status",
+    "tries",
+    "crashes",
+    "in_doubt",
+    "held_by",
+    "due_at",
+    "began_at",
+    "error_class",
+    "error",
+)
+OUTCOME_FIELDS = ("status", "in_doubt", "held_by", "due_at", "error_class", "error", "ended_at")
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -67,6 +78,8 @@ class Delivery:
     counted: int
     """Counts those that the retry policy does."""
     since_first: timedelta
+    in_doubt: bool = False
+    """An earlier call may have taken effect."""
 
     @property
     def attributes(self) -> dict[str, str | int]:
@@ -157,6 +170,7 @@ def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
             status=InboxStatus.DUE,
             tries=row["tries"] + 1,
             crashes=crashes,
+            in_doubt=row["in_doubt"] or (crashes > row["crashes"] and not _subscription(row).atomic),
             held_by=worker,
             due_at=now + lease,
             began_at=row["began_at"] or now,
@@ -176,17 +190,22 @@ def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
 
 
 def _delivery(message: InboxMessage, row: dict[str, Any], now: datetime) -> Delivery:
-    subscription = subscriptions.get(row["subscriber"])
-    assert subscription is not None
     stored = InboxMessage(**{name: row[name] for name in FIELDS[1:9]}, at=row["at"])
     return Delivery(
         pk=message.pk,
-        event=event_of(stored),
-        subscription=subscription,
+        event=replace(event_of(stored), attempt=message.tries - message.crashes),
+        subscription=_subscription(row),
         number=message.tries,
         counted=message.tries - message.crashes,
         since_first=now - (message.began_at or now),
+        in_doubt=message.in_doubt,
     )
+
+
+def _subscription(row: dict[str, Any]) -> Subscription:
+    found = subscriptions.get(row["subscriber"])
+    assert found is not None  # Only what the code knows is taken.
+    return found
 
 
 def perform(
@@ -194,15 +213,18 @@ def perform(
     worker: UUID,
     *,
     trusting: bool = False,
-    begin: Any = lambda delivery: None,
+    begin: Callable[[Delivery], None] = lambda delivery: None,
 ) -> list[Outcome]:
-    """Make the calls of a group and write down what came of them, in one transaction.
+    """Make the calls of a group to one subscriber, and write down what came of them.
 
-    `begin` is told of each call before it is made. Without savepoints if all are trusted to succeed: then
-    `NotDone` is raised when one does not. Raises whatever else voided the group; nothing of it has happened.
+    `begin` is told of each call before it is made. They are made in one transaction with what is written;
+    without savepoints if all are trusted to succeed: then `NotDone` is raised when one does not. Raises
+    whatever else voided the group; nothing of it has happened. Calls of a subscriber that is not atomic are
+    made outside, and void nothing.
     """
-    alias = InboxMessage.objects.db
-    with transaction.atomic(using=alias):
+    if not group[0].subscription.atomic:
+        return _perform_outside(group, worker, begin)
+    with transaction.atomic(using=InboxMessage.objects.db):
         check_constraints_at_once()
         outcomes = []
         for delivery in group:
@@ -210,6 +232,36 @@ def perform(
             outcomes.append(_call_trustingly(delivery) if trusting else _call_guarded(delivery))
         _settle(worker, outcomes)
     return outcomes
+
+
+def _perform_outside(
+    group: Sequence[Delivery], worker: UUID, begin: Callable[[Delivery], None]
+) -> list[Outcome]:
+    """Make each call without a transaction, and write what came of it at once: it is not to be made again."""
+    outcomes = []
+    for delivery in group:
+        begin(delivery)
+        try:
+            outcome = Outcome(delivery, published=_call(delivery))
+        except BaseException as error:
+            _log(delivery, error)
+            outcome = Outcome(delivery, error)
+        try:
+            _write_down(worker, outcome)
+        except Overtaken as overtaken:
+            log.warning("%s", overtaken)
+        else:
+            outcomes.append(outcome)
+    return outcomes
+
+
+def _write_down(worker: UUID, outcome: Outcome) -> None:
+    """Settle one call, also if the database stumbles: it was made, and is not to be made again for that."""
+
+    def is_written(_: None) -> bool:
+        return not _lock(worker, [outcome.delivery.pk])
+
+    durably(lambda: _settle(worker, [outcome]), happened=is_written)
 
 
 def _call_trustingly(delivery: Delivery) -> Outcome:
@@ -227,9 +279,13 @@ def _call_guarded(delivery: Delivery) -> Outcome:
     except BaseException as error:
         if isinstance(error, (DatabaseError, InterfaceError)) and is_transient(error):
             raise  # The transaction is gone, and everybody's calls with it.
-        if not isinstance(error, (PermanentFailure, RetryLater)):
-            log.warning("%s raised %s.", delivery.label, type(error).__name__, exc_info=error)
+        _log(delivery, error)
         return Outcome(delivery, error)
+
+
+def _log(delivery: Delivery, error: BaseException) -> None:
+    if not isinstance(error, (PermanentFailure, RetryLater)):
+        log.warning("%s raised %s.", delivery.label, type(error).__name__, exc_info=error)
 
 
 def _call(delivery: Delivery) -> list[Event]:
@@ -237,8 +293,7 @@ def _call(delivery: Delivery) -> list[Event]:
     handler: Any = delivery.subscription.handler
     if is_async(handler):
         handler = async_to_sync(handler)
-    depth = len(connections[InboxMessage.objects.db].savepoint_ids)
-    collected = Collected(depth, delivery.subscription.name)
+    collected = Collected(transaction_depth(InboxMessage.objects.db), delivery.subscription.name)
     tokens = current_event.set(delivery.event), collecting.set(collected)
     try:
         with tracing(None, delivery.event.traceparent, delivery):
@@ -281,6 +336,8 @@ def _judged(outcome: Outcome, now: datetime) -> InboxMessage:
     row = InboxMessage(pk=delivery.pk, status=InboxStatus.DONE, due_at=None, held_by=None, ended_at=now)
     if error is None:
         return row
+    knows_nothing = not isinstance(error, (PermanentFailure, RetryLater))
+    row.in_doubt = delivery.in_doubt or (knows_nothing and not delivery.subscription.atomic)
     row.error_class = clean_text(type(error).__name__)[:200]
     row.error = clean_text(str(error))
     if outcome.is_final:

@@ -33,6 +33,8 @@ class Event:
     traceparent: str = ""
     hops: int = 0
     """How many events led to it, one causing the next."""
+    attempt: int = 0
+    """Counts the calls of whoever handles it, from 1; those that were lost with their worker not."""
     undoes: UUID | None = None
     """The event whose consequences it takes back, when a person wants the case undone."""
     is_way_back: bool = False

@@ -24,6 +24,8 @@ class Subscription:
     """Stored with every delivery: keep it when the function is renamed."""
     retry: RetryPolicy = STANDARD
     timeout: timedelta = timedelta(seconds=30)
+    atomic: bool = True
+    """Whether it is called in the transaction that records that it has handled the event."""
     undoes: str = ""
     """The topic whose events' consequences its own topic takes back."""
 
@@ -83,6 +85,7 @@ def subscribe(
     name: str = "",
     retry: RetryPolicy = STANDARD,
     timeout: timedelta = timedelta(seconds=30),
+    atomic: bool = True,
     undoes: str = "",
 ) -> Callable[[H], H]:
     """Have a function handle the events of a topic, as a decorator in an app's `sagas` module.
@@ -91,6 +94,9 @@ def subscribe(
     it publishes commits once, together with the record that it has handled the event. It may raise
     `PermanentFailure`, which makes the delivery a dead letter, and `RetryLater`; after any other exception it
     is called again, as `retry` says. `undoes` names the topic whose events this one takes back.
+
+    One that asks other systems is not `atomic`: no transaction is open while it is called. What it publishes
+    still commits with the record, and it may be called twice with one event, whose id is then its key.
     """
     if timeout <= timedelta(0):
         raise ValueError(f"The timeout of a subscription to {topic!r} must be longer than nothing.")
@@ -103,6 +109,7 @@ def subscribe(
                 name=name or _path(handler),
                 retry=retry,
                 timeout=timeout,
+                atomic=atomic,
                 undoes=undoes,
             )
         )

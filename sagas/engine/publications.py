@@ -36,6 +36,7 @@ INBOX_FIELDS = (
     "status",
     "tries",
     "crashes",
+    "in_doubt",
     "error_class",
     "error",
 )

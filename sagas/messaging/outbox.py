@@ -38,7 +38,7 @@ class Collected:
     """What the handler of an event publishes, until it is written together with what became of it."""
 
     depth: int
-    """How many savepoints were open when it was called: what is published deeper may be rolled back alone."""
+    """How deep in transactions it was called: what is published deeper may be rolled back alone."""
     name: str
     events: list[Event] = field(default_factory=list)
 
@@ -72,7 +72,7 @@ def publish(*events: Event) -> list[UUID]:
         told = [follow(cause, event, name, published + n) for n, event in enumerate(events)]
     for event in told:
         check(event)
-    if collected is not None and len(connections[alias].savepoint_ids) <= collected.depth:
+    if collected is not None and transaction_depth(alias) <= collected.depth:
         if len(collected.events) + len(told) > MOST_FROM_ONE:
             raise NotStorable(
                 f"{collected.name} publishes more than {MOST_FROM_ONE:,} events for one. "
@@ -83,6 +83,12 @@ def publish(*events: Event) -> list[UUID]:
         with transaction.atomic(using=alias):
             store(rows_of(alias, told))
     return [event.id for event in told if event.id is not None]
+
+
+def transaction_depth(alias: str) -> int:
+    """Return how many transactions and savepoints are open, one within the other."""
+    connection = connections[alias]
+    return int(connection.in_atomic_block) + len(connection.savepoint_ids)
 
 
 def check(event: Event) -> None:

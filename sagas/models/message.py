@@ -121,6 +121,8 @@ class InboxMessage(models.Model):
     tries = models.PositiveIntegerField(_("tries"), default=0)
     crashes = models.PositiveIntegerField(_("crashes"), default=0)
     """Tries that were lost with their worker; the retry policy does not count them."""
+    in_doubt = models.BooleanField(_("in doubt"), default=False)
+    """A call outside of a transaction may have taken effect, and has not come back to say so."""
     held_by = models.UUIDField(_("held by"), null=True, blank=True)
     due_at = models.DateTimeField(_("due"), null=True, blank=True, db_default=InsertTime())
     began_at = models.DateTimeField(_("begun"), null=True, blank=True)

@@ -19,7 +19,7 @@ from tests.samples import MINUTE, ONCE, SECOND, history, statuses
 
 pytestmark = pytest.mark.django_db
 
-CHAIN = ("order.created", "stock.reserved", "payment.charged", "parcel.sent")
+CHAIN = ("ticket.sold", "stock.reserved", "money.taken", "parcel.sent")
 
 
 def leads_to(topic):
@@ -39,7 +39,7 @@ def shop(listener, choreography):
         listener.on(f"{topic}.undo", undoes=topic)
     choreography(
         "shop.order",
-        starts="order.created",
+        starts="ticket.sold",
         ends="parcel.sent",
         undone="order.given_up",
         expects=[Expect(after, after=before, within=5 * MINUTE) for before, after in pairwise(CHAIN)],
@@ -48,7 +48,7 @@ def shop(listener, choreography):
 
 
 def begin(**data):
-    publish(Event("order.created", data, key="7", correlation_id="case 7"))
+    publish(Event("ticket.sold", data, key="7", correlation_id="case 7"))
     run_due()
     return Saga.objects.get(pk=case_id("case 7"))
 
@@ -67,22 +67,22 @@ def test_it_is_a_saga_from_its_first_event_to_its_last(shop):
 
 
 def test_it_is_there_with_its_first_event(shop):
-    publish(Event("order.created", key="7", correlation_id="case 7"))
+    publish(Event("ticket.sold", key="7", correlation_id="case 7"))
     saga = Saga.objects.get()
-    assert (saga.status, statuses(saga)["order.created"]) == ("pending", "pending")
+    assert (saga.status, statuses(saga)["ticket.sold"]) == ("pending", "pending")
 
 
 def test_an_expected_event_that_does_not_come_needs_a_person(shop, alarms):
-    saga = begin(stop="payment.charged")
+    saga = begin(stop="money.taken")
     assert (saga.status, saga.attention) == ("running", "")
-    assert saga.steps.get(name="payment.charged").waits_for == "event"
+    assert saga.steps.get(name="money.taken").waits_for == "event"
     advance(5 * MINUTE + SECOND)
     saga.refresh_from_db()
     assert (saga.status, saga.attention) == ("running", "missing_event")
-    assert saga.error == "payment.charged was expected by now and has not come."
+    assert saga.error == "money.taken was expected by now and has not come."
     advance(10 * MINUTE)
     assert saga.history.filter(data__attention="missing_event").count() == 1
-    publish(Event("payment.charged", {}, key="7", correlation_id="case 7"))
+    publish(Event("money.taken", {}, key="7", correlation_id="case 7"))
     run_due()
     saga.refresh_from_db()
     assert (saga.status, saga.attention) == ("completed", "")
@@ -96,12 +96,12 @@ def test_a_dead_letter_needs_a_person_too(shop, listener):
 
 
 def test_it_may_end_undone_by_itself(shop):
-    saga = begin(stop="payment.charged")
+    saga = begin(stop="money.taken")
     publish(Event("order.given_up", {}, key="7", correlation_id="case 7"))
     run_due()
     saga.refresh_from_db()
     assert saga.status == "compensated"
-    assert statuses(saga)["payment.charged"] == "skipped"
+    assert statuses(saga)["money.taken"] == "skipped"
 
 
 def test_a_person_has_it_undone_in_reverse_order_one_at_a_time(shop, listener):
@@ -125,20 +125,20 @@ def test_a_person_has_it_undone_in_reverse_order_one_at_a_time(shop, listener):
     assert saga.status == "compensated"
     assert statuses(saga) == dict.fromkeys(CHAIN[:3], "compensated") | {"parcel.sent": "skipped"}
     ids = dict(OutboxMessage.objects.values_list("topic", "event_id"))
-    back = OutboxMessage.objects.get(topic="payment.charged.undo")
-    assert back.headers["undoes"] == back.causation_id == str(ids["payment.charged"])
+    back = OutboxMessage.objects.get(topic="money.taken.undo")
+    assert back.headers["undoes"] == back.causation_id == str(ids["money.taken"])
 
 
 def test_the_next_is_undone_only_when_the_last_reported_it_done(shop, listener):
     saga = begin(stop="parcel.sent")
-    listener.on("payment.charged.undo", lambda event: 1 / 0, name="tests.refund", retry=ONCE)
+    listener.on("money.taken.undo", lambda event: 1 / 0, name="tests.refund", retry=ONCE)
     perform(saga.pk, "compensate", by="ops")
     run_due()
     advance(10 * MINUTE)
     saga.refresh_from_db()
     assert (saga.status, saga.attention) == ("compensating", "dead_letter")
     assert not OutboxMessage.objects.filter(topic="stock.reserved.undo").exists()
-    assert statuses(saga)["payment.charged"] == "compensating"
+    assert statuses(saga)["money.taken"] == "compensating"
 
 
 def test_what_comes_after_it_was_closed_is_a_dead_letter(shop):
@@ -152,20 +152,18 @@ def test_what_comes_after_it_was_closed_is_a_dead_letter(shop):
 
 
 def test_what_was_not_handled_when_it_was_closed_is_a_dead_letter(shop, listener):
-    publish(Event("order.created", key="7", correlation_id="case 7"))
+    publish(Event("ticket.sold", key="7", correlation_id="case 7"))
     saga = Saga.objects.get()
     perform(saga.pk, "compensate", by="ops")
-    assert InboxMessage.objects.get(subscriber="tests.order.created").status == "dead"
+    assert InboxMessage.objects.get(subscriber="tests.ticket.sold").status == "dead"
     run_due()
     saga.refresh_from_db()
-    assert (shop.topics, saga.status) == (["order.created.undo"], "compensated")
+    assert (shop.topics, saga.status) == (["ticket.sold.undo"], "compensated")
 
 
 def test_what_follows_from_an_undo_is_not_late(shop, listener):
     listener.on("money.back")
-    listener.on(
-        "payment.charged.undo", lambda event: publish(Event("money.back")) and None, name="tests.refund"
-    )
+    listener.on("money.taken.undo", lambda event: publish(Event("money.back")) and None, name="tests.refund")
     saga = begin(stop="parcel.sent")
     perform(saga.pk, "compensate", by="ops")
     run_due()
@@ -178,7 +176,7 @@ def test_one_that_has_ended_is_not_undone_unless_it_says_so(shop, choreography):
     saga = begin()
     with pytest.raises(OperationRefused, match="it has ended as completed"):
         perform(saga.pk, "compensate", by="ops")
-    choreography("shop.order", starts="order.created", ends="parcel.sent", undo_after_completion=True)
+    choreography("shop.order", starts="ticket.sold", ends="parcel.sent", undo_after_completion=True)
     perform(saga.pk, "compensate", by="ops")
     run_due()
     saga.refresh_from_db()

@@ -128,11 +128,11 @@ def test_an_early_event_is_kept_until_its_handler_can_take_it(listener):
             raise RetryLater("the order is not here yet")
 
     listener.on("payment.asked", charge, retry=RetryPolicy(attempts=10, first_delay=SECOND, jitter=0))
-    listener.on("order.created", lambda event: Group.objects.create(name="order"))
+    listener.on("ticket.sold", lambda event: Group.objects.create(name="order"))
     publish(Event("payment.asked", key="payment 7"))
     run_due()
     assert InboxMessage.objects.get().status == "due"
-    publish(Event("order.created", key="order 7"))
+    publish(Event("ticket.sold", key="order 7"))
     advance(2 * SECOND)
     assert set(InboxMessage.objects.values_list("status", flat=True)) == {"done"}
 

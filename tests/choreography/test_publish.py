@@ -20,17 +20,17 @@ pytestmark = pytest.mark.django_db
 
 
 def test_an_event_is_there_with_its_delivery_or_not_at_all(listener):
-    listener.on("order.created")
+    listener.on("ticket.sold")
 
     with transaction.atomic():
-        publish(Event("order.created", {"n": 1}, key="7"))
+        publish(Event("ticket.sold", {"n": 1}, key="7"))
         assert InboxMessage.objects.count() == 1
         transaction.set_rollback(True)
     assert not OutboxMessage.objects.exists()
     assert not InboxMessage.objects.exists()
-    publish(Event("order.created", {"n": 2}, key="7"))
+    publish(Event("ticket.sold", {"n": 2}, key="7"))
     run_due()
-    assert listener.heard == [("tests.order.created", "order.created", {"n": 2})]
+    assert listener.heard == [("tests.ticket.sold", "ticket.sold", {"n": 2})]
     assert (OutboxMessage.objects.get().seq, InboxMessage.objects.get().status) == (1, "done")
 
 
@@ -53,9 +53,9 @@ def test_the_same_id_is_one_event(listener):
 
 
 def test_what_a_handler_publishes_follows_from_what_it_handles(listener):
-    listener.on("order.created", lambda event: publish(Event("stock.reserved", {"n": 1}, key="7")))
+    listener.on("ticket.sold", lambda event: publish(Event("stock.reserved", {"n": 1}, key="7")))
     listener.on("stock.reserved")
-    [first] = publish(Event("order.created", key="7", correlation_id="case"))
+    [first] = publish(Event("ticket.sold", key="7", correlation_id="case"))
     run_due()
     follower = listener.events[-1]
     assert (follower.correlation_id, follower.causation_id, follower.hops) == ("case", str(first), 1)
@@ -81,8 +81,8 @@ def test_what_a_failed_handler_published_and_wrote_is_not_there(listener):
         publish(Event("told"))
         raise PermanentFailure("no")
 
-    listener.on("order.created", fail)
-    publish(Event("order.created"))
+    listener.on("ticket.sold", fail)
+    publish(Event("ticket.sold"))
     run_due()
     assert not Group.objects.exists()
     assert not OutboxMessage.objects.filter(topic="told").exists()
@@ -102,10 +102,10 @@ def test_what_is_published_in_a_savepoint_goes_with_it(listener):
         except Undone:
             pass
 
-    listener.on("order.created", half)
-    publish(Event("order.created"))
+    listener.on("ticket.sold", half)
+    publish(Event("ticket.sold"))
     run_due()
-    assert set(OutboxMessage.objects.values_list("topic", flat=True)) == {"order.created", "kept"}
+    assert set(OutboxMessage.objects.values_list("topic", flat=True)) == {"ticket.sold", "kept"}
 
 
 def test_a_step_publishes_to_subscribers_and_to_waiting_sagas(define, play, listener):
@@ -141,8 +141,8 @@ def test_an_event_nobody_subscribed_to_is_kept_for_a_saga_that_waits_later(defin
 
 def test_a_handler_may_start_a_saga(define, listener):
     definition = define(step("pay"))
-    listener.on("order.created", lambda event: start(definition, {}, correlation_id=event.correlation_id))
-    publish(Event("order.created", correlation_id="case"))
+    listener.on("ticket.sold", lambda event: start(definition, {}, correlation_id=event.correlation_id))
+    publish(Event("ticket.sold", correlation_id="case"))
     run_due()
     saga = Saga.objects.get()
     assert (saga.status, saga.correlation_id, saga.continues) == ("completed", "case", None)
@@ -174,8 +174,8 @@ def test_one_handler_cannot_flood(listener):
 @postgresql_only  # SQLite takes so many values at once only.
 @pytest.mark.parametrize("number", [1, 200])
 def test_what_publishing_costs_does_not_grow(listener, number):
-    listener.on("order.created")
+    listener.on("ticket.sold")
     with statements() as asked:
-        publish(*(Event("order.created", key=str(n % 7)) for n in range(number)))
+        publish(*(Event("ticket.sold", key=str(n % 7)) for n in range(number)))
     # The numbers, the outbox, the inbox; and the wake-up, once the test's transaction would commit.
     assert len(asked) == 3, asked

@@ -166,9 +166,9 @@ def test_a_call_in_flight_when_its_case_is_closed_leaves_nothing(listener, chore
         assert go_on.wait(10)
         publish(Event("next"))
 
-    listener.on("order.created", handle)
-    choreography("shop.order", starts="order.created", ends="next")
-    publish(Event("order.created"))
+    listener.on("ticket.sold", handle)
+    choreography("shop.order", starts="ticket.sold", ends="next")
+    publish(Event("ticket.sold"))
     worker, taken = take()
     thread, came_to = in_background(lambda: deliveries.perform(taken, worker))
     assert begun.wait(5)
@@ -178,7 +178,7 @@ def test_a_call_in_flight_when_its_case_is_closed_leaves_nothing(listener, chore
     assert isinstance(came_to[0], Overtaken)
     assert not Group.objects.exists()
     assert not OutboxMessage.objects.filter(topic="next").exists()
-    assert InboxMessage.objects.get(subscriber="tests.order.created").status == "dead"
+    assert InboxMessage.objects.get(subscriber="tests.ticket.sold").status == "dead"
 
 
 @postgresql_only
@@ -186,8 +186,8 @@ def test_what_is_being_published_when_its_case_is_closed_is_found_by_whoever_clo
     listener, choreography
 ):
     listener.on("order.paid")
-    choreography("shop.order", starts="order.created", ends="order.sent")
-    publish(Event("order.created", correlation_id="case"))
+    choreography("shop.order", starts="ticket.sold", ends="order.sent")
+    publish(Event("ticket.sold", correlation_id="case"))
     saga = Saga.objects.get()
     with transaction.atomic():
         publish(Event("order.paid", correlation_id="case"))

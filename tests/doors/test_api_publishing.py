@@ -33,7 +33,7 @@ def event(**changes):
         "specversion": "1.0",
         "id": str(uuid4()),
         "source": SOURCE,
-        "type": "order.created",
+        "type": "ticket.sold",
         "subject": "7",
         "data": {"n": 1},
     } | changes
@@ -56,10 +56,10 @@ def send(client, body, *, secret=SECRET, at=None, tampered=None, **headers):
 
 
 def test_a_signed_event_is_published_and_handled(client, listener):
-    listener.on("order.created")
+    listener.on("ticket.sold")
     sent = event(correlationid="case 7", traceparent=f"00-{'a' * 32}-{'b' * 16}-01", unknown="passed over")
     response = send(client, sent)
-    assert (response.status_code, response.json()) == (202, {"id": sent["id"], "type": "order.created"})
+    assert (response.status_code, response.json()) == (202, {"id": sent["id"], "type": "ticket.sold"})
     run_due()
     [heard] = listener.events
     assert (heard.source, heard.key, heard.correlation_id) == (SOURCE, "7", "case 7")
@@ -67,7 +67,7 @@ def test_a_signed_event_is_published_and_handled(client, listener):
 
 
 def test_the_same_event_again_changes_nothing(client, listener):
-    listener.on("order.created")
+    listener.on("ticket.sold")
     sent = event(id="not a uuid")
     first, again = send(client, sent), send(client, sent)
     assert again.json() == first.json() | {"already": True}
@@ -144,7 +144,7 @@ def test_the_outbox_is_listed(client, api):
     body = api.get("/api/v1/outbox/", {"correlation_id": "case 1"}).json()
     [row] = body["results"]
     assert (row["topic"], row["key"], row["headers"]["source"], row["data"]) == (
-        "order.created",
+        "ticket.sold",
         "1",
         SOURCE,
         {"n": 1},
@@ -164,14 +164,14 @@ def test_looking_takes_permissions(client, users):
 
 @pytest.fixture
 def letter(client, listener):
-    listener.on("order.created", lambda event: 1 / 0, retry=ONCE)
+    listener.on("ticket.sold", lambda event: 1 / 0, retry=ONCE)
     send(client, event())
     run_due()
     return InboxMessage.objects.get(status="dead")
 
 
 def test_dead_letters_are_listed_and_shown(api, letter):
-    [row] = api.get("/api/v1/dead-letters/", {"subscriber": "tests.order.created"}).json()["results"]
+    [row] = api.get("/api/v1/dead-letters/", {"subscriber": "tests.ticket.sold"}).json()["results"]
     assert (row["id"], row["error_class"], row["tries"]) == (letter.pk, "ZeroDivisionError", 1)
     assert api.get(f"/api/v1/dead-letters/{letter.pk}/").json() == row | {"acts": []}
     assert api.get("/api/v1/dead-letters/", {"subscriber": "another"}).json()["results"] == []
