@@ -40,8 +40,9 @@ from sagas.definitions import (
 from sagas.exceptions import OutcomeUnknown, PermanentFailure, RetryLater
 
 if TYPE_CHECKING:
+    from sagas.engine.publications import publish
     from sagas.idempotency import idempotent
-    from sagas.messaging import offer, publish
+    from sagas.messaging import offer
     from sagas.operations.performing import cancel_saga
     from sagas.operations.starting import RAISE, RETURN, start, start_many
 
@@ -51,7 +52,7 @@ _LAZY = {
     "cancel_saga": "sagas.operations.performing",
     "idempotent": "sagas.idempotency",
     "offer": "sagas.messaging",
-    "publish": "sagas.messaging",
+    "publish": "sagas.engine.publications",
     "start": "sagas.operations.starting",
     "start_many": "sagas.operations.starting",
 }

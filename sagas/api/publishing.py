@@ -21,8 +21,9 @@ from sagas.api.problems import ProblemViews
 from sagas.api.senders import SignedBySender
 from sagas.api.throttles import SagaThrottle
 from sagas.definitions import Event
+from sagas.engine.publications import publish
 from sagas.keys import MAX_KEY
-from sagas.messaging import MAX_TOPIC, publish
+from sagas.messaging import MAX_TOPIC
 from sagas.models import OutboxMessage
 from sagas.telemetry import traceparent_of
 

@@ -74,6 +74,7 @@ class Courier:
         self._lock = Lock()
         self._came_back = Event()
         self._stopping = False
+        self._apart = False
         self._last_found = monotonic()
         self._thread = Thread(target=self._run, name="saga-courier", daemon=True)
 
@@ -149,7 +150,9 @@ class Courier:
                 close_old_connections()
 
     def _may_take(self) -> bool:
-        return not self._stopping and self._free() > 0 and not self.is_leaking
+        if self._stopping or self.is_leaking or (self._apart and self._hand.groups):
+            return False
+        return self._free() > 0
 
     def _free(self) -> int:
         return self._limit - len(self._hand.groups) - self._hand.stuck
@@ -166,6 +169,7 @@ class Courier:
         limit = min(self._batch, self._free() * size)
         alone = not self._hand.groups
         taken = deliveries.claim(self._worker, limit=limit, lease=self._lease, alone=alone)
+        self._apart = taken.apart
         cases.hint(taken.dead)
         for group in self._groups(taken):
             with self._lock:
@@ -173,7 +177,7 @@ class Courier:
             self._threads.submit(lambda group=group: self._deliver(group))  # type: ignore[misc]
         if noted or taken.deliveries:
             self._last_found = monotonic()
-        return (taken.full and not taken.apart and self._free() > 0) or noted
+        return (taken.full and self._may_take()) or noted
 
     def _groups(self, taken: Taken) -> Iterable[Group]:
         by_subscriber: dict[str, list[Delivery]] = {}

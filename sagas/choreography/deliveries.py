@@ -11,7 +11,8 @@ import logging
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
-from typing import Any
+from types import SimpleNamespace
+from typing import Any, TypeAlias
 from uuid import UUID
 
 from asgiref.sync import async_to_sync
@@ -24,6 +25,7 @@ from sagas.conf import saga_settings
 from sagas.definitions import Event, Subscription, is_async, subscriptions
 from sagas.engine import bulk, publications
 from sagas.engine.attempts import NotDone, Overtaken
+from sagas.engine.takeover import batch_size, lone_crashes
 from sagas.engine.transactions import check_constraints_at_once, durably, is_transient
 from sagas.exceptions import PermanentFailure, RetryLater
 from sagas.messaging.backlog import deliveries_due
@@ -52,6 +54,7 @@ FIELDS = (
     "at",
     "began_at",
 )
+Found: TypeAlias = tuple[datetime, dict[str, Any]]
 CLAIM_FIELDS = (
     "status",
     "tries",
@@ -156,15 +159,10 @@ def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
         for now, *row in bulk.fetch(rows.values_list(DatabaseTime(), *FIELDS))
     ]
     taken = Taken(full=len(found) >= limit)
-    suspects = [each for each in found if each[1]["held_by"] is not None or each[1]["crashes"]]
-    taken.apart = bool(suspects)
-    if suspects and alone:
-        found = suspects[:1]
-    elif suspects:
-        found = [each for each in found if each[1]["held_by"] is None and not each[1]["crashes"]]
+    found, taken.apart = _company(found, alone=alone)
     written = []
     for now, row in found:
-        crashes = row["crashes"] + (row["held_by"] is not None)
+        crashes = _crashes(row)
         message = InboxMessage(
             pk=row["id"],
             status=InboxStatus.DUE,
@@ -178,7 +176,7 @@ def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
             error="",
         )
         written.append(message)
-        if crashes > saga_settings().crash_limit:
+        if lone_crashes(crashes, limit=saga_settings().batch) >= saga_settings().crash_limit:
             message.status, message.held_by, message.tries = InboxStatus.DEAD, None, row["tries"]
             message.error_class = "CrashLoop"
             message.error = f"Its worker was lost {crashes} times while this event was handled."
@@ -189,11 +187,29 @@ def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
     return taken
 
 
+def _company(found: list[Found], *, alone: bool) -> tuple[list[Found], bool]:
+    """Choose who may be taken together, and say whether others have to wait until the hand is empty.
+
+    Those that lost a worker may have killed it, and go apart: fewer with each crash, and at last alone.
+    """
+    crashes = [_crashes(row) for _now, row in found]
+    worst = max(crashes, default=0)
+    if not worst:
+        return found, False
+    if not alone:
+        return [each for each, lost in zip(found, crashes, strict=True) if not lost], True
+    size = batch_size(worst, limit=saga_settings().batch)
+    return [each for each, lost in zip(found, crashes, strict=True) if lost == worst][:size], True
+
+
+def _crashes(row: dict[str, Any]) -> int:
+    return int(row["crashes"] + (row["held_by"] is not None))
+
+
 def _delivery(message: InboxMessage, row: dict[str, Any], now: datetime) -> Delivery:
-    stored = InboxMessage(**{name: row[name] for name in FIELDS[1:9]}, at=row["at"])
     return Delivery(
         pk=message.pk,
-        event=replace(event_of(stored), attempt=message.tries - message.crashes),
+        event=replace(event_of(SimpleNamespace(**row)), attempt=message.tries - message.crashes),
         subscription=_subscription(row),
         number=message.tries,
         counted=message.tries - message.crashes,

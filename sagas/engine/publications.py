@@ -1,14 +1,27 @@
-"""What steps and handlers publish, written with what came of them in one statement."""
+"""What code, steps and handlers publish, written in the transaction of what it tells."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from uuid import UUID
 
+from django.db import transaction
+
 from sagas.definitions import Event
 from sagas.engine import bulk
-from sagas.messaging.outbox import rows_of
+from sagas.exceptions import NotStorable
+from sagas.messaging.envelopes import current_event
+from sagas.messaging.outbox import (
+    MOST_FROM_ONE,
+    check,
+    collecting,
+    follow,
+    rows_of,
+    told_by_code,
+    transaction_depth,
+)
 from sagas.models import OutboxMessage
+from sagas.wake import wake_on_commit
 
 OUTBOX_FIELDS = (
     "event_id",
@@ -40,6 +53,38 @@ INBOX_FIELDS = (
     "error_class",
     "error",
 )
+
+
+def publish(*events: Event) -> list[UUID]:
+    """Tell whoever subscribed, and the sagas that wait for it, what happened; return the ids of the events.
+
+    It takes effect when the caller's transaction commits, and not if it is rolled back. Events of one key are
+    handled in the order in which they were published; several in one call are safe from waiting for another
+    caller who waits for them. Raises `NotStorable`.
+    """
+    alias = OutboxMessage.objects.db
+    cause = current_event.get()
+    collected = collecting.get()
+    if cause is None:
+        told = told_by_code(events)
+    else:
+        published = 0 if collected is None else len(collected.events)
+        name = "" if collected is None else collected.name
+        told = [follow(cause, event, name, published + n) for n, event in enumerate(events)]
+    for event in told:
+        check(event)
+    if collected is not None and transaction_depth(alias) <= collected.depth:
+        if len(collected.events) + len(told) > MOST_FROM_ONE:
+            raise NotStorable(
+                f"{collected.name} publishes more than {MOST_FROM_ONE:,} events for one. "
+                "Publish one event that stands for all, or start a saga with SubSagas."
+            )
+        collected.events += told
+    else:
+        with transaction.atomic(using=alias):
+            bulk.write(alias, *inserts([(event, None) for event in told]))
+            wake_on_commit(alias)
+    return [event.id for event in told if event.id is not None]
 
 
 def inserts(told: Sequence[tuple[Event, UUID | None]]) -> list[bulk.Insert]:

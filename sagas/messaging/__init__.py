@@ -7,11 +7,11 @@ from typing import Any
 from uuid import UUID, uuid4
 
 from sagas.canonical import gate
-from sagas.messaging.outbox import MAX_TOPIC, SUBSCRIBER, check_address, publish
+from sagas.messaging.outbox import MAX_TOPIC, SUBSCRIBER, check_address
 from sagas.models import InboxMessage
 from sagas.wake import wake_on_commit
 
-__all__ = ["MAX_TOPIC", "SUBSCRIBER", "offer", "publish"]
+__all__ = ["MAX_TOPIC", "SUBSCRIBER", "offer"]
 
 
 def offer(

@@ -10,7 +10,7 @@ from contextvars import ContextVar
 from dataclasses import dataclass, field, replace
 from uuid import UUID
 
-from django.db import connections, transaction
+from django.db import connections
 from uuid_utils.compat import uuid7
 
 from sagas.canonical import gate, is_storable
@@ -19,12 +19,11 @@ from sagas.definitions import Event, WaitForEvent, registry, subscriptions
 from sagas.exceptions import NotStorable
 from sagas.keys import MAX_KEY, event_id
 from sagas.messaging.cases import open_cases
-from sagas.messaging.envelopes import current_event, headers_of
+from sagas.messaging.envelopes import headers_of
 from sagas.messaging.numbers import take_numbers
 from sagas.models import InboxMessage, InboxStatus, OutboxMessage, OutboxStatus, Saga
 from sagas.states import Direction
 from sagas.telemetry import current_saga, traceparent_of
-from sagas.wake import wake_on_commit
 
 SUBSCRIBER = "sagas"
 """Under which name the waits of sagas receive events."""
@@ -52,37 +51,6 @@ class Rows:
 
     outbox: list[OutboxMessage] = field(default_factory=list)
     inbox: list[InboxMessage] = field(default_factory=list)
-
-
-def publish(*events: Event) -> list[UUID]:
-    """Tell whoever subscribed, and the sagas that wait for it, what happened; return the ids of the events.
-
-    It takes effect when the caller's transaction commits, and not if it is rolled back. Events of one key are
-    handled in the order in which they were published; several in one call are safe from waiting for another
-    caller who waits for them. Raises `NotStorable`.
-    """
-    alias = OutboxMessage.objects.db
-    cause = current_event.get()
-    collected = collecting.get()
-    if cause is None:
-        told = _told_by_code(events)
-    else:
-        published = 0 if collected is None else len(collected.events)
-        name = "" if collected is None else collected.name
-        told = [follow(cause, event, name, published + n) for n, event in enumerate(events)]
-    for event in told:
-        check(event)
-    if collected is not None and transaction_depth(alias) <= collected.depth:
-        if len(collected.events) + len(told) > MOST_FROM_ONE:
-            raise NotStorable(
-                f"{collected.name} publishes more than {MOST_FROM_ONE:,} events for one. "
-                "Publish one event that stands for all, or start a saga with SubSagas."
-            )
-        collected.events += told
-    else:
-        with transaction.atomic(using=alias):
-            store(rows_of(alias, told))
-    return [event.id for event in told if event.id is not None]
 
 
 def transaction_depth(alias: str) -> int:
@@ -137,7 +105,8 @@ def of_saga(saga: Saga, event: Event, key: str, number: int) -> Event:
     )
 
 
-def _told_by_code(events: Iterable[Event]) -> list[Event]:
+def told_by_code(events: Iterable[Event]) -> list[Event]:
+    """Return events as code tells them that handles no event."""
     saga_id = current_saga.get()
     correlation = ""
     if saga_id is not None:  # In a step, but not by its context: it is published whatever comes of the step.
@@ -196,16 +165,6 @@ def rows_of(alias: str, events: Sequence[Event], sagas: Sequence[UUID | None] = 
             status = InboxStatus.DUE if why is None else InboxStatus.DEAD
             rows.inbox.append(_delivery(event, number, subscription.name, status, why))
     return rows
-
-
-def store(rows: Rows) -> None:
-    """Store the rows, within the caller's transaction, and wake a worker once that commits.
-
-    An event that is known already, by its id, is the one that is known.
-    """
-    OutboxMessage.objects.bulk_create(rows.outbox, ignore_conflicts=True)
-    InboxMessage.objects.bulk_create(rows.inbox, ignore_conflicts=True)
-    wake_on_commit(OutboxMessage.objects.db)
 
 
 def _delivery(

@@ -150,25 +150,45 @@ def test_a_call_that_was_taken_over_leaves_nothing(listener):
     assert (Group.objects.count(), InboxMessage.objects.get().status) == (1, "done")
 
 
-def test_one_that_lost_its_worker_is_taken_alone_and_given_up_at_last(listener, settings):
+def test_those_that_lost_their_worker_go_apart_in_ever_smaller_company(listener):
+    listener.on("a")
+    publish(*(Event("a", {"n": n}) for n in range(100)))
+    sizes = [len(claim().deliveries)]
+    for _crash in range(5):
+        lose_worker()
+        sizes.append(len(claim().deliveries))
+        InboxMessage.objects.filter(held_by=None).delete()
+    assert sizes == [100, 62, 15, 3, 1, 1]
+
+
+def test_while_something_is_in_hand_none_of_them_is_taken(listener):
+    listener.on("a")
+    publish(Event("a", {"n": 1}))
+    claim()
+    lose_worker()
+    publish(Event("a", {"n": 2}))
+    taken = claim(alone=False)
+    assert ([each.event.data["n"] for each in taken.deliveries], taken.apart) == ([2], True)
+
+
+def test_one_that_kills_its_workers_is_given_up_and_the_others_are_not(listener, settings):
     settings.SAGAS = settings.SAGAS | {"CRASH_LIMIT": 2}
     listener.on("a")
-    publish(Event("a", {"n": 1}), Event("a", {"n": 2}))
-    assert len(claim().deliveries) == 2
-    InboxMessage.objects.update(due_at="2020-01-01T00:00Z")
-    publish(Event("a", {"n": 3}))
-    taken = claim(alone=False)
-    assert [each.event.data["n"] for each in taken.deliveries] == [3]
-    assert taken.apart
-    for _crash in range(2):
-        [suspect] = claim().deliveries
-        assert suspect.event.data["n"] == 1
-        InboxMessage.objects.filter(pk=suspect.pk).update(due_at="2020-01-01T00:00Z")
-    assert claim().deliveries == []  # It is given up now.
+    publish(Event("a", {"n": 1}, key="x"), Event("a", {"n": 2}, key="x"), Event("a", {"n": 3}))
+    for _ in range(20):
+        worker = uuid4()
+        taken = claim(worker).deliveries
+        if 1 in [each.event.data["n"] for each in taken]:
+            lose_worker()
+        else:
+            deliveries.perform(taken, worker) if taken else None
+    assert dict(InboxMessage.objects.values_list("data__n", "status")) == {1: "dead", 2: "due", 3: "done"}
     letter = InboxMessage.objects.get(status="dead")
-    assert (letter.data, letter.error_class) == ({"n": 1}, "CrashLoop")
-    run_due()
-    assert listener.heard[-1][2] == {"n": 2}
+    assert (letter.error_class, letter.crashes) == ("CrashLoop", 6)
+
+
+def lose_worker():
+    InboxMessage.objects.filter(held_by__isnull=False).update(due_at="2020-01-01T00:00Z")
 
 
 @pytest.mark.parametrize("number", [1, 100])

@@ -171,11 +171,11 @@ def test_one_handler_cannot_flood(listener):
     assert not OutboxMessage.objects.filter(topic="fire").exists()
 
 
-@postgresql_only  # SQLite takes so many values at once only.
+@postgresql_only  # SQLite writes each table by itself.
 @pytest.mark.parametrize("number", [1, 200])
 def test_what_publishing_costs_does_not_grow(listener, number):
     listener.on("ticket.sold")
     with statements() as asked:
         publish(*(Event("ticket.sold", key=str(n % 7)) for n in range(number)))
-    # The numbers, the outbox, the inbox; and the wake-up, once the test's transaction would commit.
+    # The case it may belong to, the numbers, and outbox and inbox; the wake-up comes with the commit.
     assert len(asked) == 3, asked
