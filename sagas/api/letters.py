@@ -104,6 +104,32 @@ class LetterDetailSerializer(LetterSerializer):
         fields = (*LetterSerializer.Meta.fields, "acts")
 
 
+class DeliverySerializer(RowSerializer):
+    """How far an event has come with one subscriber."""
+
+    class Meta:
+        model = InboxMessage
+        fields = (
+            "id",
+            "subscriber",
+            "status",
+            "tries",
+            "crashes",
+            "in_doubt",
+            "due_at",
+            "ended_at",
+            "error_class",
+            "error",
+        )
+
+
+class MomentSerializer(serializers.Serializer[Any]):
+    """An event of a saga, and how far it has come."""
+
+    event = OutboxSerializer()
+    deliveries = DeliverySerializer(many=True)
+
+
 class ReasonSerializer(StrictSerializer):
     """Why."""
 

@@ -40,6 +40,7 @@ from sagas.api.letters import (
     LetterDetailSerializer,
     LetterFilterSerializer,
     LetterSerializer,
+    MomentSerializer,
     OutboxSerializer,
     ReasonSerializer,
 )
@@ -283,6 +284,11 @@ class SagaViews(_Views):  # type: ignore[no-untyped-call]
                 parameters=[SAGA_ID],
                 request=EventSerializer,
                 responses=writing({202: DeliveredSerializer}, 404, 409, 422),
+            ),
+            "told_events": extend_schema(
+                tags=[TAG],
+                parameters=[SAGA_ID],
+                responses=reading(MomentSerializer(many=True), 404),
             ),
         }
 
