@@ -34,6 +34,7 @@ from sagas.definitions import (
     SubSaga,
     SubSagas,
     WaitForEvent,
+    Webhook,
     register,
     subscribe,
 )
@@ -89,6 +90,7 @@ __all__ = [
     "SubSaga",
     "SubSagas",
     "WaitForEvent",
+    "Webhook",
     "cancel_saga",
     "idempotent",
     "offer",

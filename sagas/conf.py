@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+if TYPE_CHECKING:
+    from sagas.definitions.webhooks import Webhook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -41,6 +44,8 @@ class SagaSettings:
     """Where this project's events come from, as a URI reference: the `source` of CloudEvents."""
     event_senders: Mapping[str, str] = field(default_factory=dict, repr=False)
     """The secrets of other systems that may publish events over the API, by the `source` of their events."""
+    webhooks: Sequence[Webhook] = ()
+    """Who outside is told of sagas that ended or need a person."""
     max_hops: int = 20
     """How many events may follow one from another before the next is not delivered without a person."""
     idempotency_ttl: timedelta = timedelta(days=7)

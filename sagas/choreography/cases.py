@@ -157,7 +157,8 @@ def _keep(wanted: Collection[UUID]) -> bool:
         for locked in batch:
             if (choreography := choreographies.get(locked.saga.definition)) and locked.saga.is_live:
                 told += _brought_up_to_date(locked, choreography, cases[locked.saga.correlation_id])
-        write(batch, *publications.inserts([(event, None) for event in told]))
+        news = publications.news_of(batch)
+        write(batch, *publications.inserts([*((event, None) for event in told), *news]))
         noted = [event.pk for case in cases.values() for event in case.events if event.status == "pending"]
         OutboxMessage.objects.filter(pk__in=noted).update(status=OutboxStatus.SENT)
         announce(news_of(batch))

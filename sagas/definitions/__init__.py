@@ -23,6 +23,7 @@ from sagas.definitions.policies import PATIENT, PERSISTENT, STANDARD, RetryPolic
 from sagas.definitions.registry import register, registry
 from sagas.definitions.subscriptions import Subscription, subscribe, subscriptions
 from sagas.definitions.waits import Approval, Sleep, WaitForEvent
+from sagas.definitions.webhooks import Webhook
 
 __all__ = [
     "ALWAYS",
@@ -58,6 +59,7 @@ __all__ = [
     "Subscription",
     "TimedOut",
     "WaitForEvent",
+    "Webhook",
     "choreographies",
     "is_async",
     "register",

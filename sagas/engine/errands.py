@@ -54,14 +54,16 @@ def store(batch: Sequence[Locked], admission: Admission) -> Errands:
     met = inbox.greet(batch)
     if admission.stale:
         Permit.objects.filter(pk__in=[permit.pk for permit in admission.stale]).delete()
+    told = publications.news_of(batch)
+    told += [(event, locked.saga.pk) for locked in batch for event in locked.published]
     write(
         batch,
         bulk.Insert(admission.permits, ("name", "saga", "step")),
         bulk.Insert(admission.locks, ("name", "saga")),
-        *publications.inserts([(event, locked.saga.pk) for locked in batch for event in locked.published]),
+        *publications.inserts(told),
     )
     admission.write_paces()
-    if born:
+    if born or told:
         wake_on_commit(Saga.objects.db)
     return Errands(
         told={fact.saga_id for locked in batch for fact in locked.told} | met,

@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
 
-from sagas.definitions import Event
+from sagas.definitions import Event, subscriptions
+from sagas.definitions.webhooks import COMPENSATED, COMPLETED, FAILED, NEEDS_ATTENTION
 from sagas.engine import bulk
+from sagas.engine.locked import Locked
 from sagas.exceptions import NotStorable
 from sagas.messaging.envelopes import current_event
 from sagas.messaging.outbox import (
@@ -16,11 +18,13 @@ from sagas.messaging.outbox import (
     check,
     collecting,
     follow,
+    of_saga,
     rows_of,
     told_by_code,
     transaction_depth,
 )
 from sagas.models import OutboxMessage
+from sagas.states import Direction, SagaStatus
 from sagas.wake import wake_on_commit
 
 OUTBOX_FIELDS = (
@@ -94,3 +98,41 @@ def inserts(told: Sequence[tuple[Event, UUID | None]]) -> list[bulk.Insert]:
         bulk.Insert(rows.outbox, OUTBOX_FIELDS),
         bulk.Insert(rows.inbox, INBOX_FIELDS),
     ]
+
+
+def news_of(batch: Iterable[Locked]) -> list[tuple[Event, UUID | None]]:
+    """Return the events that tell what became of these sagas, as far as somebody subscribed to them."""
+    told: list[tuple[Event, UUID | None]] = []
+    for locked in batch:
+        for number, entry in enumerate(locked.entries):
+            topic = _ENDS.get(entry.to_status, "") if entry.to_status != entry.from_status else ""
+            if entry.data.get("attention"):
+                told += _news(locked, NEEDS_ATTENTION, number)
+            if topic:
+                told += _news(locked, topic, number)
+    return told
+
+
+_ENDS = {
+    SagaStatus.COMPLETED.value: COMPLETED,
+    SagaStatus.COMPENSATED.value: COMPENSATED,
+    SagaStatus.FAILED.value: FAILED,
+}
+
+
+def _news(locked: Locked, topic: str, number: int) -> list[tuple[Event, UUID | None]]:
+    if not subscriptions.to(topic):
+        return []
+    saga = locked.saga
+    data = {
+        "saga": str(saga.pk),
+        "kind": saga.kind,
+        "definition": saga.definition,
+        "key": saga.key,
+        "status": saga.status,
+        "attention": saga.attention,
+        "error_class": saga.error_class,
+        "revision": saga.revision + 1,
+    }
+    event = Event(topic, data, is_way_back=locked.direction is Direction.BACK)
+    return [(of_saga(saga, event, f"{saga.pk}:{topic}:{saga.revision}", number), saga.pk)]

@@ -60,20 +60,25 @@ def event_of(row: Stored) -> Event:
 
 def cloud_event(row: Stored) -> dict[str, Any]:
     """Return the event of a row in the form of CloudEvents 1.0, its attributes and ours."""
-    event = event_of(row)
+    found = cloud_event_of(event_of(row))
+    return found | {"sequence": str(row.seq)} if row.seq else found
+
+
+def cloud_event_of(event: Event) -> dict[str, Any]:
+    """Return an event in the form of CloudEvents 1.0, its attributes and ours."""
+    assert event.time is not None
     found = {
         "specversion": "1.0",
         "id": str(event.id),
         "source": event.source,
         "type": event.topic,
         "subject": event.key,
-        "time": row.at.isoformat().replace("+00:00", "Z"),
+        "time": event.time.isoformat().replace("+00:00", "Z"),
         "datacontenttype": "application/json",
         "correlationid": event.correlation_id,
         "causationid": event.causation_id,
         "traceparent": event.traceparent,
         "hops": event.hops,
-        "sequence": str(row.seq) if row.seq else "",
-        "data": event.data,
+        "data": dict(event.data),
     }
     return {name: value for name, value in found.items() if value not in ("", None)}
