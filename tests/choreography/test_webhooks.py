@@ -213,9 +213,8 @@ def test_a_proxy_of_the_environment_is_not_asked(hook, receiver, monkeypatch):
 
 
 def test_an_event_that_nobody_tells_is_refused_at_start(settings):
-    settings.SAGAS = settings.SAGAS | {
-        "WEBHOOKS": [Webhook("shop", "https://a.example/", SECRET, events=["x"])]
-    }
+    odd = Webhook("shop", "https://a.example/", SECRET, events=["x"])
+    settings.SAGAS = settings.SAGAS | {"WEBHOOKS": [odd]}
     with pytest.raises(ImproperlyConfigured, match="with the events x"):
         webhooks.install()
     assert SECRET not in repr(odd)
