@@ -18,10 +18,11 @@ from uuid import UUID
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections
 
-from sagas.choreography import cases, deliveries
-from sagas.choreography.deliveries import Delivery, Outcome, Taken
+from sagas.choreography import cases, deliveries, handling, keeping
+from sagas.choreography.deliveries import Taken
+from sagas.choreography.delivery import Delivery, Outcome
 from sagas.conf import saga_settings
-from sagas.engine.attempts import NotDone
+from sagas.engine.attempts import NotDone, Overtaken
 from sagas.engine.calls import Company
 from sagas.engine.threads import Threads
 from sagas.exceptions import OutcomeUnknown
@@ -44,6 +45,8 @@ class Group:
     """Deliveries that one thread makes."""
 
     deliveries: Sequence[Delivery]
+    lease_ends: float
+    """By the monotonic clock of this process."""
     current: tuple[Delivery, float] | None = None
     """The call that is being made, and since when."""
     given_up: bool = False
@@ -164,14 +167,15 @@ class Courier:
 
     def _take(self) -> bool:
         """Take what is due and have it delivered; say whether it is worth looking again at once."""
-        noted = cases.keep()
+        noted = keeping.keep()
         size = min((crowd.size for crowd in self._crowds.values()), default=Crowd().size)
         limit = min(self._batch, self._free() * size)
         alone = not self._hand.groups
+        lease_ends = monotonic() + self._lease.total_seconds()
         taken = deliveries.claim(self._worker, limit=limit, lease=self._lease, alone=alone)
         self._apart = taken.apart
         cases.hint(taken.dead)
-        for group in self._groups(taken):
+        for group in self._groups(taken, lease_ends):
             with self._lock:
                 self._hand.groups.add(group)
             self._threads.submit(lambda group=group: self._deliver(group))  # type: ignore[misc]
@@ -179,14 +183,14 @@ class Courier:
             self._last_found = monotonic()
         return (taken.full and self._may_take()) or noted
 
-    def _groups(self, taken: Taken) -> Iterable[Group]:
+    def _groups(self, taken: Taken, lease_ends: float) -> Iterable[Group]:
         by_subscriber: dict[str, list[Delivery]] = {}
         for delivery in taken.deliveries:
             by_subscriber.setdefault(delivery.subscription.name, []).append(delivery)
         for name, found in by_subscriber.items():
             size = self._crowd(name).size
             for first in range(0, len(found), size):
-                yield Group(found[first : first + size])
+                yield Group(found[first : first + size], lease_ends)
 
     def _crowd(self, name: str) -> Crowd:
         return self._crowds.setdefault(name, Crowd())
@@ -211,10 +215,13 @@ class Courier:
         began = monotonic()
 
         def begin(delivery: Delivery) -> None:
-            group.current = (delivery, monotonic())
+            now = monotonic()
+            if group.given_up or now >= group.lease_ends:
+                raise Overtaken(f"The {delivery.label} is not made: others may have taken it over.")
+            group.current = (delivery, now)
 
         try:
-            outcomes = deliveries.perform(part, self._worker, trusting=trusting, begin=begin)
+            outcomes = handling.perform(part, self._worker, trusting=trusting, begin=begin)
         except NotDone:
             crowd.lose_trust()
             return self._perform(group, part, crowd, trusting=False)
@@ -224,7 +231,7 @@ class Courier:
                 return []
             if len(part) == 1:
                 log.warning("The %s came to nothing: %r", part[0].label, error)
-                return [deliveries.give_up(part[0], self._worker, error)]
+                return [handling.give_up(part[0], self._worker, error)]
             one_by_one: list[Outcome] = []
             for delivery in part:
                 one_by_one += self._perform(group, [delivery], crowd, trusting=False)
@@ -255,22 +262,27 @@ class Courier:
             late = current[0]
             log.warning("The %s is given up: no answer within %s.", late.label, late.subscription.timeout)
             silence = OutcomeUnknown(f"It did not return within {late.subscription.timeout}.")
-            cases.hint(cases.concerned([deliveries.give_up(late, self._worker, silence)]))
+            cases.hint(cases.concerned([handling.give_up(late, self._worker, silence)]))
             deliveries.release([each for each in group.deliveries if each is not late], self._worker)
 
     def _renew(self) -> None:
-        held = [delivery for group in list(self._hand.groups) for delivery in group.deliveries]
-        if held:
+        now = monotonic()
+        groups = [group for group in self._hand.groups.copy() if now < group.lease_ends]
+        if groups:
+            lease_ends = now + self._lease.total_seconds()
+            held = [delivery for group in groups for delivery in group.deliveries]
             deliveries.renew(held, self._worker, lease=self._lease)
+            for group in groups:
+                group.lease_ends = lease_ends
 
 
 def deliver_due(worker: UUID) -> bool:
     """Deliver what is due now in this thread, and keep the cases; say whether there was anything."""
-    noted = cases.keep()
+    noted = keeping.keep()
     taken = deliveries.claim(worker, limit=saga_settings().batch, lease=saga_settings().lease)
     cases.hint(taken.dead)
     outcomes: list[Outcome] = []
     for delivery in taken.deliveries:
-        outcomes += deliveries.perform([delivery], worker)
+        outcomes += handling.perform([delivery], worker)
     cases.hint(cases.concerned(outcomes))
     return bool(noted or taken.deliveries or taken.dead)

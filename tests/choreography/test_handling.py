@@ -10,7 +10,7 @@ import pytest
 from django.contrib.auth.models import Group
 
 from sagas import Event, PermanentFailure, RetryLater, RetryPolicy, publish
-from sagas.choreography import deliveries
+from sagas.choreography import deliveries, handling
 from sagas.engine.attempts import Overtaken
 from sagas.models import InboxMessage
 from sagas.testing import advance, run_due
@@ -144,9 +144,9 @@ def test_a_call_that_was_taken_over_leaves_nothing(listener):
     [first] = claim(slow).deliveries
     deliveries.release([first], slow)
     [second] = claim(quick).deliveries
-    deliveries.perform([second], quick)
+    handling.perform([second], quick)
     with pytest.raises(Overtaken):
-        deliveries.perform([first], slow)
+        handling.perform([first], slow)
     assert (Group.objects.count(), InboxMessage.objects.get().status) == (1, "done")
 
 
@@ -181,7 +181,7 @@ def test_one_that_kills_its_workers_is_given_up_and_the_others_are_not(listener,
         if 1 in [each.event.data["n"] for each in taken]:
             lose_worker()
         else:
-            deliveries.perform(taken, worker) if taken else None
+            handling.perform(taken, worker) if taken else None
     assert dict(InboxMessage.objects.values_list("data__n", "status")) == {1: "dead", 2: "due", 3: "done"}
     letter = InboxMessage.objects.get(status="dead")
     assert (letter.error_class, letter.crashes) == ("CrashLoop", 6)
@@ -200,7 +200,7 @@ def test_what_delivering_costs_does_not_grow(listener, number):
         taken = claim(worker)
     assert len(asked) == 2, asked  # Lock, and write.
     with statements() as asked:
-        deliveries.perform(taken.deliveries, worker, trusting=True)
+        handling.perform(taken.deliveries, worker, trusting=True)
     assert len([each for each in asked if not each.startswith("SET CONSTRAINTS")]) == 2, asked
 
 

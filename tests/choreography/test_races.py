@@ -15,7 +15,8 @@ from django.contrib.auth.models import Group
 from django.db import connections, transaction
 
 from sagas import Event, clock, publish
-from sagas.choreography import deliveries
+from sagas.choreography import courier as couriers
+from sagas.choreography import deliveries, handling
 from sagas.choreography.courier import Courier
 from sagas.engine.attempts import Overtaken
 from sagas.engine.runner import Runner
@@ -99,11 +100,11 @@ def test_the_order_of_each_key_is_kept_by_several_workers(listener):
 
     listener.on("a", note)
     publish(*(Event("a", {"n": n}, key=f"k{n % 7}") for n in range(280)))
-    couriers = [Courier(), Courier()]
-    for courier in couriers:
+    both = [Courier(), Courier()]
+    for courier in both:
         courier.start(uuid4())
     _wait(lambda: not InboxMessage.objects.filter(status="due").exists())
-    for courier in couriers:
+    for courier in both:
         courier.stop()
     assert {key: numbers for key, numbers in seen.items() if numbers != sorted(numbers)} == {}
     assert sum(map(len, seen.values())) == len(set(InboxMessage.objects.filter(status="done"))) == 280
@@ -170,7 +171,7 @@ def test_a_call_in_flight_when_its_case_is_closed_leaves_nothing(listener, chore
     choreography("shop.order", starts="ticket.sold", ends="next")
     publish(Event("ticket.sold"))
     worker, taken = take()
-    thread, came_to = in_background(lambda: deliveries.perform(taken, worker))
+    thread, came_to = in_background(lambda: handling.perform(taken, worker))
     assert begun.wait(5)
     perform(Saga.objects.get().pk, "compensate", by="ops")
     go_on.set()
@@ -214,7 +215,7 @@ def test_an_event_takes_effect_once_although_its_worker_is_killed(listener, when
 
     listener.on("a", handle)
     publish(Event("a"))
-    status = _in_a_process(lambda: deliveries.perform(*reversed(take())))
+    status = _in_a_process(lambda: handling.perform(*reversed(take())))
     assert os.WTERMSIG(status) == signal.SIGKILL
     killed["yet"] = True
     assert Group.objects.count() == (0 if when == "before its commit" else 1)
@@ -242,3 +243,35 @@ def _wait(condition, within=15.0):
     while not condition():
         assert time.monotonic() < deadline
         time.sleep(0.01)
+
+
+@pytest.mark.usefixtures("brisk")
+def test_what_waits_behind_a_call_that_hangs_is_made_by_others_and_not_twice(listener):
+    released = threading.Event()
+    made = []
+
+    def ask(event):
+        made.append(event.data["n"])
+        if event.data["n"] == 0 and event.attempt == 1:
+            released.wait(20)
+
+    listener.on("a", ask, atomic=False, timeout=timedelta(milliseconds=300))
+    publish(*(Event("a", {"n": n}) for n in range(4)))
+    courier = Courier()
+    courier.start(uuid4())
+    _wait(lambda: InboxMessage.objects.filter(status="done").count() == 4)
+    released.set()
+    _wait(lambda: courier._hand.stuck == 0)
+    courier.stop()
+    assert sorted(made) == [0, 0, 1, 2, 3]
+
+
+def test_a_call_whose_lease_is_over_is_not_made(listener):
+    listener.on("a", atomic=False)
+    publish(Event("a"))
+    worker, taken = take()
+    courier = Courier()
+    courier._worker = worker
+    courier._deliver(couriers.Group(taken, lease_ends=time.monotonic()))
+    assert listener.heard == []
+    assert InboxMessage.objects.get().status == "due"
