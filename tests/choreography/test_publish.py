@@ -8,12 +8,14 @@ import pytest
 from django.contrib.auth.models import Group
 from django.db import transaction
 
-from sagas import Event, PermanentFailure, WaitForEvent, publish, start
+from sagas import Event, PermanentFailure, WaitForEvent, publish, start, start_many
 from sagas.exceptions import NotStorable
 from sagas.messaging.envelopes import cloud_event
 from sagas.models import InboxMessage, OutboxMessage, Saga
 from sagas.testing import run_due, run_saga
+from tests.engine.hands import Hand
 from tests.engine.statements import statements
+from tests.engine.test_statements import WITH_HISTORY
 from tests.samples import HOUR, OrderInput, postgresql_only, step
 
 pytestmark = pytest.mark.django_db
@@ -179,3 +181,17 @@ def test_what_publishing_costs_does_not_grow(listener, number):
         publish(*(Event("ticket.sold", key=str(n % 7)) for n in range(number)))
     # The case it may belong to, the numbers, and outbox and inbox; the wake-up comes with the commit.
     assert len(asked) == 3, asked
+
+
+@postgresql_only
+@pytest.mark.parametrize("number", [1, 10, 200])
+def test_what_publishing_adds_to_a_settlement(define, play, listener, number):
+    listener.on("ticket.sold")
+    play.always("sell", lambda ctx: ctx.publish("ticket.sold", key=str(ctx.saga_id)))
+    start_many(define(step("sell")), [{}] * number)
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    with statements() as asked:
+        hand.settle(*outcomes)
+    # The cases the events may belong to, their numbers; and a look for sagas that wait, after the commit.
+    assert len(asked) == WITH_HISTORY + 3, asked
