@@ -129,7 +129,9 @@ class Courier:
     def _work(self) -> None:
         next_look = next_renewal = 0.0
         while True:
-            self._came_back.clear()
+            if self._came_back.is_set():
+                self._came_back.clear()
+                next_look = 0.0
             now = monotonic()
             try:
                 self._give_up_late(now)
@@ -143,8 +145,6 @@ class Courier:
                     return
                 else:
                     self._came_back.wait(max(next_look - now, SHORTEST_POLL))
-                    if self._came_back.is_set():
-                        next_look = 0.0
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the courier waits.", exc_info=True)
                 if self._stopping:
@@ -202,8 +202,8 @@ class Courier:
             crowd = self._crowd(group.deliveries[0].subscription.name)
             trusting = len(group.deliveries) > 1 and crowd.is_trusting
             outcomes = self._perform(group, group.deliveries, crowd, trusting=trusting)
-        except BaseException as error:
-            log.warning("%d deliveries are put back: %r", len(group.deliveries), error)
+        except BaseException:
+            log.warning("%d deliveries go on when their lease ends.", len(group.deliveries), exc_info=True)
         finally:
             self._let_go(group)
         with suppress(DatabaseError, InterfaceError):
@@ -213,12 +213,17 @@ class Courier:
         self, group: Group, part: Sequence[Delivery], crowd: Crowd, *, trusting: bool
     ) -> list[Outcome]:
         began = monotonic()
+        is_atomic = part[0].subscription.atomic
+        begun = 0
 
         def begin(delivery: Delivery) -> None:
+            nonlocal begun
             now = monotonic()
-            if group.given_up or now >= group.lease_ends:
-                raise Overtaken(f"The {delivery.label} is not made: others may have taken it over.")
+            is_leaving = self._stopping and not is_atomic and begun > 0
+            if group.given_up or is_leaving or now >= group.lease_ends:
+                raise Overtaken(f"The {delivery.label} is left to others.")
             group.current = (delivery, now)
+            begun += 1
 
         try:
             outcomes = handling.perform(part, self._worker, trusting=trusting, begin=begin)
@@ -227,17 +232,27 @@ class Courier:
             return self._perform(group, part, crowd, trusting=False)
         except BaseException as error:
             connections[InboxMessage.objects.db].close_if_unusable_or_obsolete()
+            log.warning("Of %d deliveries to %s: %r", len(part), part[0].subscription.name, error)
             if group.given_up:
                 return []
-            if len(part) == 1:
-                log.warning("The %s came to nothing: %r", part[0].label, error)
-                return [handling.give_up(part[0], self._worker, error)]
-            one_by_one: list[Outcome] = []
-            for delivery in part:
-                one_by_one += self._perform(group, [delivery], crowd, trusting=False)
-            return one_by_one
+            if not is_atomic:
+                # What was called is not called again for this: it is in doubt, and goes on with its lease.
+                deliveries.release(part[begun:], self._worker)
+                return []
+            return self._one_by_one(group, part, crowd, error)
         crowd.note((monotonic() - began) / len(part))
         return outcomes
+
+    def _one_by_one(
+        self, group: Group, part: Sequence[Delivery], crowd: Crowd, error: BaseException
+    ) -> list[Outcome]:
+        """Make the calls of a group that was voided, each alone; if it was one, write why."""
+        if len(part) > 1:
+            made = (self._perform(group, [delivery], crowd, trusting=False) for delivery in part)
+            return [outcome for outcomes in made for outcome in outcomes]
+        if isinstance(error, Overtaken):
+            return []
+        return [handling.give_up(part[0], self._worker, error)]
 
     def _let_go(self, group: Group) -> None:
         with self._lock:

@@ -62,11 +62,12 @@ def transaction_depth(alias: str) -> int:
 def check(event: Event) -> None:
     """Raise `NotStorable` unless every database stores the event."""
     check_address(event.topic, event.key)
-    if len(event.correlation_id) > MAX_KEY or not is_storable(event.correlation_id):
-        raise NotStorable(
-            f"The event {event.topic!r} was refused: its correlation id must have at most {MAX_KEY} "
-            "characters, and no NUL or lone surrogates."
-        )
+    for text in (event.correlation_id, event.causation_id, event.source):
+        if len(text) > MAX_KEY or not is_storable(text):
+            raise NotStorable(
+                f"The event {event.topic!r} was refused: its correlation id, causation id and source must "
+                f"have at most {MAX_KEY} characters each, and no NUL or lone surrogates."
+            )
     gate(dict(event.data), f"The data of event {event.topic!r}")
 
 
@@ -87,7 +88,7 @@ def follow(cause: Event, event: Event, name: str, number: int) -> Event:
         correlation_id=event.correlation_id or cause.correlation_id,
         causation_id=event.causation_id or str(cause.id),
         source=event.source or saga_settings().source,
-        traceparent=event.traceparent or traceparent_of(None),
+        traceparent=traceparent_of(event.traceparent or None),
         hops=cause.hops + 1,
         is_way_back=event.is_way_back or cause.is_way_back,
     )
@@ -122,7 +123,7 @@ def told_by_code(events: Iterable[Event]) -> list[Event]:
                 correlation_id=event.correlation_id or correlation or str(pk),
                 causation_id=event.causation_id or str(saga_id or ""),
                 source=event.source or saga_settings().source,
-                traceparent=event.traceparent or traceparent_of(None),
+                traceparent=traceparent_of(event.traceparent or None),
             )
         )
     return told

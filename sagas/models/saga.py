@@ -120,7 +120,10 @@ class Saga(StatusModel):
                 name="sagas_saga_due",
             ),
             models.UniqueConstraint(
-                fields=("definition", "key"), condition=Q(status__in=LIVE), name="sagas_saga_live_key"
+                # Nobody starts a choreography, so nobody can be refused one.
+                fields=("definition", "key"),
+                condition=Q(status__in=LIVE, kind=SagaKind.ORCHESTRATION),
+                name="sagas_saga_live_key",
             ),
         )
         indexes = (

@@ -72,6 +72,13 @@ def test_it_is_there_with_its_first_event(shop):
     assert (saga.status, statuses(saga)["ticket.sold"]) == ("pending", "pending")
 
 
+def test_several_cases_may_have_one_key_at_once(shop):
+    publish(Event("ticket.sold", {"stop": "parcel.sent"}, key="7"))
+    publish(Event("ticket.sold", {"stop": "parcel.sent"}, key="7"))
+    run_due()
+    assert list(Saga.objects.values_list("key", "status")) == [("7", "running")] * 2
+
+
 def test_an_expected_event_that_does_not_come_needs_a_person(shop, alarms):
     saga = begin(stop="money.taken")
     assert (saga.status, saga.attention) == ("running", "")

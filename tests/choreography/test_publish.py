@@ -152,11 +152,25 @@ def test_a_handler_may_start_a_saga(define, listener):
 
 @pytest.mark.parametrize(
     "event",
-    [Event(""), Event("a:b"), Event("x" * 101), Event("t", key="k" * 201), Event("t", correlation_id="\x00")],
+    [
+        Event(""),
+        Event("a:b"),
+        Event("x" * 101),
+        Event("t", key="k" * 201),
+        Event("t", correlation_id="\x00"),
+        Event("t", source="s" * 201),
+    ],
 )
 def test_what_is_no_event_is_refused(event):
     with pytest.raises(NotStorable, match="was refused"):
         publish(event)
+
+
+def test_what_is_no_trace_context_counts_as_none(listener):
+    listener.on("ticket.sold")
+    publish(Event("ticket.sold", traceparent="nonsense"))
+    run_due()
+    assert listener.events[0].traceparent == ""
 
 
 def test_data_passes_the_gate():

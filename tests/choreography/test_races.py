@@ -274,4 +274,22 @@ def test_a_call_whose_lease_is_over_is_not_made(listener):
     courier._worker = worker
     courier._deliver(couriers.Group(taken, lease_ends=time.monotonic()))
     assert listener.heard == []
-    assert InboxMessage.objects.get().status == "due"
+    delivery = InboxMessage.objects.get()
+    assert (delivery.status, delivery.held_by, delivery.tries, delivery.in_doubt) == ("due", None, 0, False)
+
+
+def test_a_call_whose_outcome_could_not_be_written_is_not_made_again_at_once(listener, monkeypatch):
+    listener.on("a", atomic=False)
+    publish(Event("a", {"n": 1}), Event("a", {"n": 2}))
+    worker, taken = take()
+
+    def fail(*args):
+        raise ValueError("out of order")
+
+    monkeypatch.setattr(handling, "_settle", fail)
+    courier = Courier()
+    courier._worker = worker
+    courier._deliver(couriers.Group(taken, lease_ends=time.monotonic() + 30))
+    assert [data for _name, _topic, data in listener.heard] == [{"n": 1}]
+    made, left = InboxMessage.objects.order_by("id")
+    assert (made.held_by, made.tries, left.held_by, left.tries) == (worker, 1, None, 0)
