@@ -1,8 +1,8 @@
 """Delivers events beside a runner, in the same process and under the same row in the table of workers.
 
 One thread takes what is due, watches over what is in hand and keeps the cases of choreographies; others make
-the calls, each thread a group of deliveries to one subscriber in one transaction. How many make a group is
-learnt: many where they are quick, one where they are slow.
+the calls. How many share a transaction is learnt: many where they are quick, and then one thread works for a
+subscriber; one where they are slow, and then many do.
 """
 
 from __future__ import annotations
@@ -35,18 +35,49 @@ PAUSE_WITHOUT_DATABASE = 1.0
 
 
 class Crowd(Company):
-    """How many deliveries to one subscriber share a transaction."""
+    """How many deliveries to one subscriber share a transaction.
+
+    Those that lock the same rows get in each other's way when they keep them for the length of a group: once
+    the database had to part two groups, each goes alone for a while.
+    """
 
     most = 200
+    alone_for = 500
+    """Deliveries that are made alone after a deadlock."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._alone = 0
+
+    @property
+    def size(self) -> int:
+        """How many may go together."""
+        return 1 if self._alone else super().size
+
+    def note(self, seconds: float) -> None:
+        """Learn how long one of them took."""
+        super().note(seconds)
+        self._alone = max(0, self._alone - 1)
+
+    def part(self) -> None:
+        """Learn that a group got in the way of another."""
+        self._alone = self.alone_for
+
+
+_crowds: dict[str, Crowd] = {}
+"""What this process has learnt, by subscriber."""
 
 
 @dataclass(eq=False)
 class Group:
     """Deliveries that one thread makes."""
 
+    subscriber: str
     deliveries: Sequence[Delivery]
     lease_ends: float
     """By the monotonic clock of this process."""
+    is_alone: bool = False
+    """No other thread of this process is to work for this subscriber meanwhile: they would be in the way."""
     current: tuple[Delivery, float] | None = None
     """The call that is being made, and since when."""
     given_up: bool = False
@@ -72,7 +103,6 @@ class Courier:
         self._batch = config.batch
         self._limit = config.threads
         self._threads = Threads(config.threads)
-        self._crowds: dict[str, Crowd] = {}
         self._hand = Hand()
         self._lock = Lock()
         self._came_back = Event()
@@ -168,11 +198,12 @@ class Courier:
     def _take(self) -> bool:
         """Take what is due and have it delivered; say whether it is worth looking again at once."""
         noted = keeping.keep()
-        size = min((crowd.size for crowd in self._crowds.values()), default=Crowd().size)
+        size = min((crowd.size for crowd in _crowds.values()), default=1)
         limit = min(self._batch, self._free() * size)
         alone = not self._hand.groups
         lease_ends = monotonic() + self._lease.total_seconds()
-        taken = deliveries.claim(self._worker, limit=limit, lease=self._lease, alone=alone)
+        busy = {group.subscriber for group in self._hand.groups.copy() if group.is_alone}
+        taken = deliveries.claim(self._worker, limit=limit, lease=self._lease, alone=alone, without=busy)
         self._apart = taken.apart
         cases.hint(taken.dead)
         for group in self._groups(taken, lease_ends):
@@ -184,24 +215,27 @@ class Courier:
         return (taken.full and self._may_take()) or noted
 
     def _groups(self, taken: Taken, lease_ends: float) -> Iterable[Group]:
+        """Share deliveries out among threads: one for each subscriber, or many where it is slow."""
         by_subscriber: dict[str, list[Delivery]] = {}
         for delivery in taken.deliveries:
             by_subscriber.setdefault(delivery.subscription.name, []).append(delivery)
         for name, found in by_subscriber.items():
-            size = self._crowd(name).size
+            size = _crowd(name).size
+            if size > 1 and found[0].subscription.atomic:
+                size = len(found)
             for first in range(0, len(found), size):
-                yield Group(found[first : first + size], lease_ends)
-
-    def _crowd(self, name: str) -> Crowd:
-        return self._crowds.setdefault(name, Crowd())
+                yield Group(name, found[first : first + size], lease_ends, is_alone=size > 1)
 
     def _deliver(self, group: Group) -> None:
         """Make the calls of a group, in a thread of its own."""
         outcomes: list[Outcome] = []
+        crowd = _crowd(group.subscriber)
+        left = group.deliveries
         try:
-            crowd = self._crowd(group.deliveries[0].subscription.name)
-            trusting = len(group.deliveries) > 1 and crowd.is_trusting
-            outcomes = self._perform(group, group.deliveries, crowd, trusting=trusting)
+            while left and not group.given_up:
+                part, left = left[: crowd.size], left[crowd.size :]
+                trusting = len(part) > 1 and crowd.is_trusting
+                outcomes += self._perform(group, part, crowd, trusting=trusting)
         except BaseException:
             log.warning("%d deliveries go on when their lease ends.", len(group.deliveries), exc_info=True)
         finally:
@@ -248,6 +282,8 @@ class Courier:
     ) -> list[Outcome]:
         """Make the calls of a group that was voided, each alone; if it was one, write why."""
         if len(part) > 1:
+            if isinstance(error, DatabaseError):
+                crowd.part()
             made = (self._perform(group, [delivery], crowd, trusting=False) for delivery in part)
             return [outcome for outcomes in made for outcome in outcomes]
         if isinstance(error, Overtaken):
@@ -289,6 +325,10 @@ class Courier:
             deliveries.renew(held, self._worker, lease=self._lease)
             for group in groups:
                 group.lease_ends = lease_ends
+
+
+def _crowd(subscriber: str) -> Crowd:
+    return _crowds.setdefault(subscriber, Crowd())
 
 
 def deliver_due(worker: UUID) -> bool:

@@ -74,10 +74,13 @@ def earliest() -> datetime | None:
     return deliveries_due(later=True).values_list("due_at", flat=True).first() if len(subscriptions) else None
 
 
-def claim(worker: UUID, *, limit: int, lease: timedelta, alone: bool = True) -> Taken:
+def claim(
+    worker: UUID, *, limit: int, lease: timedelta, alone: bool = True, without: Collection[str] = ()
+) -> Taken:
     """Take up to `limit` deliveries that are due, each counted as a call from here on.
 
-    `alone` says that the worker has nothing in hand, so that one under suspicion of killing it may be taken.
+    Those to the subscribers `without` are left. `alone` says that the worker has nothing in hand, so that one
+    under suspicion of killing it may be taken.
     """
     if not len(subscriptions):
         return Taken()
@@ -86,11 +89,11 @@ def claim(worker: UUID, *, limit: int, lease: timedelta, alone: bool = True) -> 
         keys = [delivery.pk for delivery in taken.deliveries]
         return bool(keys) and InboxMessage.objects.filter(pk__in=keys, held_by=worker).exists()
 
-    return durably(lambda: _claim(worker, limit, lease, alone), happened=ours)
+    return durably(lambda: _claim(worker, limit, lease, alone, without), happened=ours)
 
 
-def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool) -> Taken:
-    rows = deliveries_due().select_for_update(skip_locked=True, no_key=True)[:limit]
+def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool, without: Collection[str]) -> Taken:
+    rows = deliveries_due(without=without).select_for_update(skip_locked=True, no_key=True)[:limit]
     found = [
         (now, dict(zip(FIELDS, row, strict=True)))
         for now, *row in bulk.fetch(rows.values_list(DatabaseTime(), *FIELDS))

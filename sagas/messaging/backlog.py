@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Collection
+
 from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from sagas.clock import DatabaseTime
@@ -10,15 +12,18 @@ from sagas.models import InboxMessage, InboxStatus, Saga
 from sagas.states import AT_WORK, SagaKind
 
 
-def deliveries_due(*, later: bool = False) -> QuerySet[InboxMessage]:
-    """Select the deliveries that this code can make now, or `later` too: of each key only the first."""
+def deliveries_due(*, later: bool = False, without: Collection[str] = ()) -> QuerySet[InboxMessage]:
+    """Select the deliveries that this code can make now, or `later` too: of each key only the first.
+
+    Those to the subscribers `without` are left out.
+    """
     before = InboxMessage.objects.filter(
         subscriber=OuterRef("subscriber"),
         key=OuterRef("key"),
         seq__lt=OuterRef("seq"),
         status__in=[InboxStatus.DUE, InboxStatus.DEAD],
     ).exclude(key="")
-    known = [subscription.name for subscription in subscriptions]
+    known = [subscription.name for subscription in subscriptions if subscription.name not in without]
     waiting = InboxMessage.objects.filter(status=InboxStatus.DUE, subscriber__in=known)
     if not later:
         waiting = waiting.filter(due_at__lte=DatabaseTime())

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import random
 import signal
 import threading
 import time
@@ -13,6 +14,7 @@ from uuid import uuid4
 import pytest
 from django.contrib.auth.models import Group
 from django.db import connections, transaction
+from django.db.models import F
 
 from sagas import Event, clock, publish
 from sagas.choreography import courier as couriers
@@ -272,7 +274,7 @@ def test_a_call_whose_lease_is_over_is_not_made(listener):
     worker, taken = take()
     courier = Courier()
     courier._worker = worker
-    courier._deliver(couriers.Group(taken, lease_ends=time.monotonic()))
+    courier._deliver(couriers.Group("tests.a", taken, lease_ends=time.monotonic()))
     assert listener.heard == []
     delivery = InboxMessage.objects.get()
     assert (delivery.status, delivery.held_by, delivery.tries, delivery.in_doubt) == ("due", None, 0, False)
@@ -289,7 +291,44 @@ def test_a_call_whose_outcome_could_not_be_written_is_not_made_again_at_once(lis
     monkeypatch.setattr(handling, "_settle", fail)
     courier = Courier()
     courier._worker = worker
-    courier._deliver(couriers.Group(taken, lease_ends=time.monotonic() + 30))
+    courier._deliver(couriers.Group("tests.a", taken, lease_ends=time.monotonic() + 30))
     assert [data for _name, _topic, data in listener.heard] == [{"n": 1}]
     made, left = InboxMessage.objects.order_by("id")
     assert (made.held_by, made.tries, left.held_by, left.tries) == (worker, 1, None, 0)
+
+
+@pytest.fixture(autouse=True)
+def _nothing_learnt():
+    couriers._crowds.clear()
+
+
+@postgresql_only
+@pytest.mark.usefixtures("brisk")
+def test_groups_that_lock_the_same_rows_crosswise_go_alone_from_then_on(listener):
+    rows = [Group.objects.create(name=f"row {n}") for n in range(4)]
+
+    def lock(event):
+        Group.objects.filter(pk=rows[event.data["n"] % 4].pk).update(name=F("name"))
+        time.sleep(0.002)
+
+    listener.on("a", lock)
+    publish(*(Event("a", {"n": random.Random(n).randrange(4)}) for n in range(150)))
+    both = [Courier(), Courier()]
+    for courier in both:
+        courier.start(uuid4())
+    _wait(lambda: not InboxMessage.objects.filter(status="due").exists(), within=25)
+    for courier in both:
+        courier.stop()
+    assert set(InboxMessage.objects.values_list("status", flat=True)) == {"done"}
+
+
+def test_after_a_deadlock_each_goes_alone_for_a_while():
+    crowd = couriers.Crowd()
+    for _ in range(20):
+        crowd.note(0.0001)
+    assert crowd.size == 200
+    crowd.part()
+    for _ in range(crowd.alone_for):
+        assert crowd.size == 1
+        crowd.note(0.0001)
+    assert crowd.size == 200
