@@ -9,7 +9,7 @@ from rest_framework import serializers
 
 from benchmarks.capabilities import HAS_ATOMIC_STEPS
 from benchmarks.models import Effect
-from sagas import SagaDefinition, Step, StepContext, register
+from sagas import Event, SagaDefinition, Step, StepContext, publish, register, subscribe
 
 STEPS = 3
 
@@ -85,3 +85,14 @@ if HAS_ATOMIC_STEPS:
         name = "benchmarks.atomic"
         input = Nothing
         steps = [Step(write, compensation=unwrite, name=f"step_{n}", **_atomic) for n in range(STEPS)]
+
+
+@subscribe("measured", name="benchmarks.nothing")
+def do_nothing(event: Event) -> None:
+    """Handle an event at once."""
+
+
+@subscribe("measured.first", name="benchmarks.next")
+def lead_to_another(event: Event) -> None:
+    """Publish an event more."""
+    publish(Event("measured"))

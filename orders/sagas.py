@@ -4,9 +4,12 @@ from __future__ import annotations
 
 from datetime import timedelta
 
-from orders import steps
+from orders import choreography, steps
 from orders.inputs import PlaceOrderInput, ReturnOrderInput
-from sagas import Parallel, Participant, RetryPolicy, SagaDefinition, Step, register
+from orders.policies import BRISK, TIRELESS
+from sagas import Parallel, Participant, SagaDefinition, Step, register
+
+__all__ = ["PlaceOrder", "ReturnOrder", "choreography"]
 
 # The services answer at once or not at all, and refuse what they have undone before: an attempt that got no
 # answer need not be waited for.
@@ -15,17 +18,6 @@ ON_THE_WIRE = timedelta(seconds=2)
 INVENTORY = Participant("inventory", max_inflight=ON_THE_WIRE)
 PAYMENTS = Participant("payments", resend=timedelta(hours=24), max_inflight=ON_THE_WIRE)
 CARRIER = Participant("carrier", resend=timedelta(hours=24), max_inflight=ON_THE_WIRE)
-
-BRISK = RetryPolicy(attempts=5, first_delay=timedelta(milliseconds=200), max_delay=timedelta(seconds=2))
-"""5 attempts within about 4 seconds: whoever watches an order does not want to wait longer."""
-
-TIRELESS = RetryPolicy(
-    attempts=None,
-    first_delay=timedelta(milliseconds=200),
-    max_delay=timedelta(minutes=1),
-    give_up_after=timedelta(hours=24),
-)
-"""For a day: what was begun in earnest, a way back above all, is not given up because a service is slow."""
 
 
 @register

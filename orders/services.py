@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
+from enum import StrEnum
 from uuid import UUID
 
 from django.core.exceptions import ValidationError
 from django.db import transaction
 from django.db.models import prefetch_related_objects
 
+from orders import choreography
 from orders.exceptions import (
     NotDeliverable,
     NothingOrdered,
@@ -31,6 +33,15 @@ MOST_OF_ONE_PRODUCT = 1000
 LARGEST_TOTAL = Decimal("99999999.99")
 
 
+class Pattern(StrEnum):
+    """Who leads an order to its end."""
+
+    ORCHESTRATION = "orchestration"
+    """A saga with a list of steps."""
+    CHOREOGRAPHY = "choreography"
+    """Nobody: each service hears of what the one before it did."""
+
+
 @transaction.atomic
 def place_order(
     email: str,
@@ -38,8 +49,11 @@ def place_order(
     *,
     trouble: Trouble = Trouble.NONE,
     by: By = None,
+    pattern: Pattern = Pattern.ORCHESTRATION,
 ) -> Order:
     """Write down an order of so many units per SKU, and start the saga that brings it to an end.
+
+    As a choreography, the saga begins with the event that tells of the order.
 
     Both are written in one transaction, the caller's if there is one: no order is without a saga, and no saga
     without an order.
@@ -57,7 +71,10 @@ def place_order(
     order.save(force_insert=True)
     OrderLine.objects.bulk_create(lines)
     prefetch_related_objects([order], "lines__product")
-    order.saga_id = start(PlaceOrder, PlaceOrderInput(order).data, by=by).pk
+    if pattern is Pattern.CHOREOGRAPHY:
+        order.saga_id = choreography.begin(order)
+    else:
+        order.saga_id = start(PlaceOrder, PlaceOrderInput(order).data, by=by).pk
     order.save(update_fields=["saga_id"])
     return order
 

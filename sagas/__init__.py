@@ -20,7 +20,9 @@ from sagas.definitions import (
     STANDARD,
     TURN_BACK,
     Approval,
+    Choreography,
     Event,
+    Expect,
     Migration,
     Parallel,
     Participant,
@@ -32,11 +34,14 @@ from sagas.definitions import (
     SubSaga,
     SubSagas,
     WaitForEvent,
+    Webhook,
     register,
+    subscribe,
 )
 from sagas.exceptions import OutcomeUnknown, PermanentFailure, RetryLater
 
 if TYPE_CHECKING:
+    from sagas.engine.publications import publish
     from sagas.idempotency import idempotent
     from sagas.messaging import offer
     from sagas.operations.performing import cancel_saga
@@ -48,6 +53,7 @@ _LAZY = {
     "cancel_saga": "sagas.operations.performing",
     "idempotent": "sagas.idempotency",
     "offer": "sagas.messaging",
+    "publish": "sagas.engine.publications",
     "start": "sagas.operations.starting",
     "start_many": "sagas.operations.starting",
 }
@@ -67,7 +73,9 @@ __all__ = [
     "STANDARD",
     "TURN_BACK",
     "Approval",
+    "Choreography",
     "Event",
+    "Expect",
     "Migration",
     "OutcomeUnknown",
     "Parallel",
@@ -82,12 +90,15 @@ __all__ = [
     "SubSaga",
     "SubSagas",
     "WaitForEvent",
+    "Webhook",
     "cancel_saga",
     "idempotent",
     "offer",
+    "publish",
     "register",
     "start",
     "start_many",
+    "subscribe",
 ]
 
 

@@ -15,3 +15,7 @@ class SagasConfig(AppConfig):
         from sagas.queue import checks as queue_checks  # noqa: F401
 
         autodiscover_modules("sagas")
+
+        from sagas.choreography import webhooks
+
+        webhooks.install()

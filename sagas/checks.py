@@ -6,8 +6,9 @@ from typing import Any
 
 from django.core.checks import CheckMessage, Error, register
 
-from sagas.definitions import registry
+from sagas.definitions import choreographies, registry, subscriptions
 from sagas.definitions.checks import registry_problems
+from sagas.definitions.event_checks import event_problems
 
 
 @register("sagas")
@@ -16,4 +17,13 @@ def check_definitions(**kwargs: Any) -> list[CheckMessage]:
     return [
         Error(problem.message, hint=problem.hint or None, id=problem.id)
         for problem in registry_problems(registry)
+    ]
+
+
+@register("sagas")
+def check_events(**kwargs: Any) -> list[CheckMessage]:
+    """Every subscription and choreography can be told from the others, and be met by events."""
+    return [
+        Error(problem.message, hint=problem.hint or None, id=problem.id)
+        for problem in event_problems(subscriptions, choreographies)
     ]

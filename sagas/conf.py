@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Collection
-from dataclasses import dataclass, fields
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass, field, fields
 from datetime import timedelta
 from functools import cache
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from django.conf import settings
 from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
+
+if TYPE_CHECKING:
+    from sagas.definitions.webhooks import Webhook
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -38,6 +41,14 @@ class SagaSettings:
     """Async steps at once in one runner."""
     crash_limit: int = 3
     """Crashes of a step that ran alone before its saga is halted as a crash loop."""
+    source: str = "/sagas"
+    """Where this project's events come from, as a URI reference: the `source` of CloudEvents."""
+    event_senders: Mapping[str, str] = field(default_factory=dict, repr=False)
+    """The secrets of other systems that may publish events over the API, by the `source` of their events."""
+    webhooks: Sequence[Webhook] = ()
+    """Who outside is told of sagas that ended or need a person."""
+    max_hops: int = 20
+    """How many events may follow one from another before the next is not delivered without a person."""
     idempotency_ttl: timedelta = timedelta(days=7)
     """How long results are kept under their idempotency keys."""
     allowed_tasks: Collection[str] | None = None
@@ -74,7 +85,7 @@ class SagaSettings:
             raise ImproperlyConfigured(
                 f"SAGAS['SENSITIVE_NAMES'] must be a regular expression: {self.sensitive_names!r}: {error}."
             ) from None
-        for name in ("runners", "batch", "threads", "tasks", "crash_limit", "batch_rate"):
+        for name in ("runners", "batch", "threads", "tasks", "crash_limit", "batch_rate", "max_hops"):
             value = getattr(self, name)
             if name == "runners" and value is None:
                 continue
@@ -86,7 +97,7 @@ class SagaSettings:
 def saga_settings() -> SagaSettings:
     """Return the settings in force. Raise `ImproperlyConfigured` for a key or value that means nothing."""
     given: dict[str, Any] = getattr(settings, "SAGAS", {})
-    known = {field.name.upper() for field in fields(SagaSettings)}
+    known = {each.name.upper() for each in fields(SagaSettings)}
     if unknown := sorted(set(given) - known):
         raise ImproperlyConfigured(
             f"SAGAS has no key {', '.join(map(repr, unknown))}. The keys are {', '.join(sorted(known))}."

@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 if TYPE_CHECKING:
     from uuid import UUID
 
-    from sagas.models import HistoryEntry, Saga
+    from sagas.models import HistoryEntry, InboxMessage, Saga
 
 
 class SagaError(Exception):
@@ -87,6 +87,17 @@ class BatchRefused(SagaError):
     def __init__(self, message: str, *, code: str) -> None:
         super().__init__(message)
         self.code = code
+
+
+class LetterRefused(SagaError):
+    """Something was asked for about a dead letter and refused; `letter` is the delivery as it stands."""
+
+    code = "letter_refused"
+
+    def __init__(self, message: str, *, code: str, letter: InboxMessage) -> None:
+        super().__init__(message)
+        self.code = code
+        self.letter = letter
 
 
 class PermissionRefused(SagaError):

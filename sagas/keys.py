@@ -44,6 +44,16 @@ def event_id(idempotency_key: str, number: int) -> UUID:
     return uuid5(NAMESPACE_URL, f"{idempotency_key}\x1f{number}")
 
 
+def case_id(correlation_id: str) -> UUID:
+    """Return the id of the saga that the events of this correlation id are, if they are a choreography."""
+    return uuid5(NAMESPACE_URL, f"case\x1f{correlation_id}")
+
+
+def undo_event_id(undone: UUID) -> UUID:
+    """Return the id of the event that undoes another: the same, however often that is asked for."""
+    return uuid5(undone, "undo")
+
+
 def step_key(saga_id: UUID, step: str, direction: Direction) -> str:
     """Return the idempotency key of a step's action (forward) or compensation (back)."""
     return str(uuid5(saga_id, f"{step}:{direction.value}"))

@@ -4,6 +4,15 @@ from django.db.models import TextChoices
 from django.utils.translation import gettext_lazy as _
 
 
+class SagaKind(TextChoices):
+    """Who conducts a saga."""
+
+    ORCHESTRATION = "orchestration", _("orchestration")
+    """The engine, by its definition."""
+    CHOREOGRAPHY = "choreography", _("choreography")
+    """Nobody: events lead from one participant to the next."""
+
+
 class SagaStatus(TextChoices):
     """Where a saga stands. *Live* is every status that is not terminal."""
 
@@ -78,9 +87,11 @@ class Attention(TextChoices):
     LATE_EFFECT = "late_effect", _("a step took effect after it was undone")
     LATE_EVENT = "late_event", _("the event that decides came after its time was up")
     DEADLINE = "deadline", _("its deadline passed after the point of no return")
+    MISSING_EVENT = "missing_event", _("an expected event is missing")
+    DEAD_LETTER = "dead_letter", _("the delivery of an event was given up")
 
 
-NOTICES = (Attention.LATE_EFFECT, Attention.DEADLINE)
+NOTICES = (Attention.LATE_EFFECT, Attention.DEADLINE, Attention.MISSING_EVENT, Attention.DEAD_LETTER)
 """What a person should know although the saga goes on, or has ended."""
 
 

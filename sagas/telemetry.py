@@ -50,7 +50,7 @@ class tracing:  # noqa: N801  # Reads like a function, as context managers do.
 
     __slots__ = ("_call", "_entered", "_saga_id", "_span", "_tokens", "_traceparent")
 
-    def __init__(self, saga_id: UUID, traceparent: str = "", call: Traced | None = None) -> None:
+    def __init__(self, saga_id: UUID | None, traceparent: str = "", call: Traced | None = None) -> None:
         self._saga_id = saga_id
         self._traceparent = traceparent
         self._call = call

@@ -20,7 +20,7 @@ from django_q.tasks import async_task
 
 from sagas.clock import database_now
 from sagas.conf import saga_settings
-from sagas.definitions import registry
+from sagas.definitions import registry, subscriptions
 from sagas.models import Wake
 from sagas.states import Direction
 
@@ -77,13 +77,14 @@ def clear_past_wakes(using: str) -> None:
 
 
 def task_timeout() -> int:
-    """Return after how many seconds django-q2 may end a runner: its budget and its longest step."""
+    """Return after how many seconds django-q2 may end a runner: its budget and its longest call."""
     limits = [
         limit
         for definition in registry.values()
         for step in definition.outline().steps.values()
         for limit in map(step.time_limit, Direction)
     ]
+    limits += [subscription.timeout for subscription in subscriptions]
     longest = max(limits, default=timedelta(0))
     return int((saga_settings().budget + longest + MARGIN).total_seconds()) + 1
 

@@ -11,10 +11,11 @@ from uuid import UUID
 
 from django.contrib.auth.models import User
 
+from orders.choreography import ORDER
 from orders.demo.balance import differences
 from orders.demo.workload import PlannedOrder
 from orders.sagas import PlaceOrder, ReturnOrder
-from orders.services import place_order
+from orders.services import Pattern, place_order
 from sagas.models import Saga
 from sagas.states import AT_WORK, SagaStatus
 
@@ -54,11 +55,15 @@ class Account:
 
 
 def carry_out(
-    plan: list[PlannedOrder], *, by: User, look_up: Callable[[], None]
+    plan: list[PlannedOrder],
+    *,
+    by: User,
+    look_up: Callable[[], None],
+    pattern: Pattern = Pattern.ORCHESTRATION,
 ) -> tuple[Account, list[str]]:
     """Place the orders, wait until each has ended, and return the account and what does not balance."""
     begun = time.monotonic()
-    sagas = place(plan, by=by)
+    sagas = place(plan, by=by, pattern=pattern)
     watch(sagas, look_up=look_up, patience=PATIENCE)
     took = timedelta(seconds=time.monotonic() - begun)
     # The books balance over all orders there are, so those of others have to come to rest too.
@@ -67,9 +72,12 @@ def carry_out(
     return _account(sagas, balanced=not wrong, took=took), wrong
 
 
-def place(plan: Iterable[PlannedOrder], *, by: User) -> list[UUID]:
+def place(plan: Iterable[PlannedOrder], *, by: User, pattern: Pattern = Pattern.ORCHESTRATION) -> list[UUID]:
     """Place the orders and return the ids of their sagas."""
-    placed = (place_order(order.email, order.quantities, trouble=order.asks, by=by) for order in plan)
+    placed = (
+        place_order(order.email, order.quantities, trouble=order.asks, by=by, pattern=pattern)
+        for order in plan
+    )
     return [order.saga_id for order in placed if order.saga_id]
 
 
@@ -90,7 +98,7 @@ def watch(sagas: Iterable[UUID], *, look_up: Callable[[], None], patience: timed
 
 
 def _sagas_at_work() -> list[UUID]:
-    names = [PlaceOrder.name, ReturnOrder.name]
+    names = [PlaceOrder.name, ReturnOrder.name, ORDER.name]
     return list(Saga.objects.filter(definition__in=names, status__in=AT_WORK).values_list("pk", flat=True))
 
 

@@ -177,6 +177,14 @@ class DeliveredSerializer(Body):
     already = serializers.BooleanField(required=False)
 
 
+class PublishedSerializer(Body):
+    """An event that was published, and the id by which it is known here."""
+
+    id = serializers.UUIDField()
+    type = serializers.CharField()
+    already = serializers.BooleanField(required=False)
+
+
 class ReleasedSerializer(Body):
     """How many sagas waited for the release of a hold."""
 

@@ -114,6 +114,18 @@ KINDS = Kind.table(
         _("Wait until the batch that detail names is done, or stop it."),
     ),
     ("nothing_selected", 409, "No saga was selected", _("List the sagas with the same filter.")),
+    (
+        "choreographed",
+        409,
+        "Its participants lead this saga",
+        _("Compensate or abandon it, or see to its dead letters."),
+    ),
+    (
+        "not_dead",
+        409,
+        "The delivery is no dead letter",
+        _("Look at it again: somebody has acted."),
+    ),
     ("past_pivot", 409, "There is no way back", _("Let it complete, then start the saga that reverses it.")),
     ("pivot", 409, "The step decides whether there is a way back", _("Resolve or retry it instead.")),
     (

@@ -18,6 +18,7 @@ from drf_spectacular.utils import (
     extend_schema_view,
 )
 
+from sagas.api import senders
 from sagas.api.batches import ItemQuerySerializer, NewBatchSerializer, NothingSerializer
 from sagas.api.bodies import (
     CountsSerializer,
@@ -28,13 +29,24 @@ from sagas.api.bodies import (
     OfferedOperationSerializer,
     PreviewSerializer,
     ProblemSerializer,
+    PublishedSerializer,
     ReleasedSerializer,
     ShownBatchSerializer,
     ShownSagaSerializer,
 )
 from sagas.api.filters import ExpandSerializer, FilterSerializer, HistoryQuerySerializer, PageSerializer
 from sagas.api.headers import LONGEST_WAIT, MAX_IDEMPOTENCY_KEY
+from sagas.api.letters import (
+    EventFilterSerializer,
+    LetterDetailSerializer,
+    LetterFilterSerializer,
+    LetterSerializer,
+    MomentSerializer,
+    OutboxSerializer,
+    ReasonSerializer,
+)
 from sagas.api.operating import ALIASES, MOST_OF_A_REASON, form_for
+from sagas.api.publishing import CloudEventSerializer
 from sagas.api.schemas import input_schema
 from sagas.api.serializers import (
     BatchItemSerializer,
@@ -279,6 +291,11 @@ class SagaViews(_Views):  # type: ignore[no-untyped-call]
                 request=EventSerializer,
                 responses=writing({202: DeliveredSerializer}, 404, 409, 422),
             ),
+            "told_events": extend_schema(
+                tags=[TAG],
+                parameters=[SAGA_ID],
+                responses=reading(MomentSerializer(many=True), 404),
+            ),
         }
 
 
@@ -356,6 +373,75 @@ class BatchViews(_Views):  # type: ignore[no-untyped-call]
             "start": changing,
             "suspend": changing,
             "stop": changing,
+        }
+
+
+class EventsView(_Views):  # type: ignore[no-untyped-call]
+    """Publishing."""
+
+    target_class = "sagas.api.publishing.Events"
+
+    def methods(self) -> dict[str, Any]:
+        signed = [
+            OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description=description)
+            for name, description in (
+                (senders.ID, "The event’s id."),
+                (senders.TIMESTAMP, "When it was signed: seconds since 1970."),
+                (senders.SIGNATURE, "As Standard Webhooks has it: `v1,` and the HMAC in base64."),
+            )
+        ]
+        described = extend_schema(
+            tags=[TAG],
+            auth=[],
+            parameters=signed,
+            request=CloudEventSerializer,
+            responses=writing({202: PublishedSerializer}, 422),
+        )
+        return {"post": described}
+
+
+LETTER_ID = OpenApiParameter(
+    "id", {"type": "integer", "minimum": 1, "maximum": 2**63 - 1}, OpenApiParameter.PATH
+)
+
+
+class OutboxViews(_Views):  # type: ignore[no-untyped-call]
+    """What was published."""
+
+    target_class = "sagas.api.letters.OutboxViewSet"
+
+    def methods(self) -> dict[str, Any]:
+        described = extend_schema(
+            tags=[TAG],
+            parameters=[EventFilterSerializer],
+            responses=reading(OutboxSerializer(many=True), 400),
+        )
+        return {"list": described}
+
+
+class LetterViews(_Views):  # type: ignore[no-untyped-call]
+    """Dead letters."""
+
+    target_class = "sagas.api.letters.LetterViewSet"
+
+    def methods(self) -> dict[str, Any]:
+        act = extend_schema(
+            tags=[TAG],
+            parameters=[LETTER_ID],
+            request=ReasonSerializer,
+            responses=writing({202: LetterDetailSerializer}, 404, 409),
+        )
+        return {
+            "list": extend_schema(
+                tags=[TAG],
+                parameters=[LetterFilterSerializer],
+                responses=reading(LetterSerializer(many=True), 400),
+            ),
+            "retrieve": extend_schema(
+                tags=[TAG], parameters=[LETTER_ID], responses=reading(LetterDetailSerializer, 404)
+            ),
+            "requeue": act,
+            "resolve": act,
         }
 
 

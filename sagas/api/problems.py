@@ -32,6 +32,7 @@ from sagas.exceptions import (
     DuplicateKey,
     IdempotencyKeyReused,
     InputRefused,
+    LetterRefused,
     LockHeld,
     NotStorable,
     OperationRefused,
@@ -56,6 +57,7 @@ OF_OPERATIONS = {
 """The statuses of refused operations that are no conflict with the saga's state."""
 OF_BATCHES = {"batch_running": 409, "invalid_state": 409, "nothing_selected": 409, "too_many": 422}
 """The statuses of refused batches with which the request itself was not wrong."""
+OF_LETTERS = {"permission_denied": 403, "reason_required": 400}
 _TRACE = re.compile(r"[0-9a-f]{2}-([0-9a-f]{32})-[0-9a-f]{16}-[0-9a-f]{2}")
 
 Errors = list[dict[str, str]]
@@ -132,6 +134,8 @@ def _of_engine(error: SagaError, request: Request) -> Response | None:
     match error:
         case OperationRefused(code=code):
             return _of_operation(error, OF_OPERATIONS.get(code, 409), request)
+        case LetterRefused(code=code, letter=letter):
+            return problem(OF_LETTERS.get(code, 409), code, detail, current_status=letter.status)
         case DuplicateKey(existing=saga):
             url = reverse("saga-detail", args=[saga.pk], request=request)
             existing = {"id": str(saga.pk), "url": url, "status": saga.status}

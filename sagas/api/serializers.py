@@ -185,6 +185,7 @@ class SagaSerializer(RowSerializer):
         fields: tuple[str, ...] = (
             "id",
             "url",
+            "kind",
             "definition",
             "version",
             "key",

@@ -8,6 +8,8 @@ from sagas.api.batches import BatchViewSet
 from sagas.api.definitions import Definitions
 from sagas.api.figures import Health, Stats
 from sagas.api.holds import HoldViewSet
+from sagas.api.letters import LetterViewSet, OutboxViewSet
+from sagas.api.publishing import Events
 from sagas.api.streaming import SagaStream
 from sagas.api.viewsets import SagaViewSet
 
@@ -21,6 +23,22 @@ urlpatterns = [
     *router.urls,
     path("holds/", HoldViewSet.as_view({"get": "list", "post": "create"}), name="saga-holds"),
     path("holds/<str:pk>/", HoldViewSet.as_view({"delete": "destroy"}), name="saga-hold"),
+    path("events/", Events.as_view(), name="saga-events"),
+    path("outbox/", OutboxViewSet.as_view({"get": "list"}), name="saga-outbox"),
+    path("dead-letters/", LetterViewSet.as_view({"get": "list"}), name="saga-letters"),
+    path(
+        "dead-letters/<str:pk>/",
+        LetterViewSet.as_view({"get": "retrieve"}, detail=True),
+        name="saga-letter",
+    ),
+    *(
+        path(
+            f"dead-letters/<str:pk>/{act}/",
+            LetterViewSet.as_view({"post": act}, detail=True),
+            name=f"saga-letter-{act}",
+        )
+        for act in ("requeue", "resolve")
+    ),
     path("stats/", Stats.as_view(), name="saga-stats"),
     path("health/", Health.as_view(), name="saga-health"),
     path("problems/", pages.problems, name="saga-problems"),

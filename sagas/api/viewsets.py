@@ -24,6 +24,7 @@ from rest_framework.response import Response
 from sagas.api.events import deliver
 from sagas.api.filters import ExpandSerializer, HistoryQuerySerializer, SagaFilter, checked_parameters
 from sagas.api.headers import etag, idempotency_key, starting_key, wanted_wait
+from sagas.api.letters import MomentSerializer
 from sagas.api.lookup import saga_of
 from sagas.api.operating import ALIASES, carry_out, catalogue_of, plan_of
 from sagas.api.pagination import SagaPagination
@@ -41,6 +42,7 @@ from sagas.api.serializers import (
 )
 from sagas.api.throttles import SagaThrottle
 from sagas.api.waiting import WAITED, Later
+from sagas.choreography.timeline import timeline
 from sagas.definitions import registry
 from sagas.models import HistoryKind, Saga
 from sagas.operations.actors import Actor
@@ -173,10 +175,16 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
             raise NotFound(_("There is no operation %(name)s.") % {"name": name})
         return Response(plan_of(saga_of(pk), OPERATIONS[name], request))
 
-    @action(detail=True, methods=["post"])
+    @action(detail=True, methods=["post"], **WHOLE)
     def events(self, request: Request, pk: str) -> Response:
         """Deliver an event to a saga that waits for it."""
         return Response(deliver(saga_of(pk), request), status=202)
+
+    @events.mapping.get
+    def told_events(self, request: Request, pk: str) -> Response:
+        """Tell the events that share the saga's correlation id, each with its deliveries."""
+        saga = self._looked_at(pk)
+        return Response(MomentSerializer(timeline(saga), many=True).data)
 
     def _operate(self, request: Request, operation: Operation, pk: str) -> Response:
         idempotency_key(request)

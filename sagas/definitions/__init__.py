@@ -1,6 +1,7 @@
 """What authors of sagas write: pure data that names no model and does no I/O."""
 
 from sagas.definitions.children import SubSaga, SubSagas
+from sagas.definitions.choreographies import Choreography, Expect, choreographies
 from sagas.definitions.context import StepContext
 from sagas.definitions.definition import QUEUE, REFUSE, OnLocked, Outline, SagaDefinition
 from sagas.definitions.elements import (
@@ -20,7 +21,9 @@ from sagas.definitions.migration import Migration
 from sagas.definitions.participant import ALWAYS, NEVER, Participant, Resend
 from sagas.definitions.policies import PATIENT, PERSISTENT, STANDARD, RetryPolicy
 from sagas.definitions.registry import holdable, register, registry
+from sagas.definitions.subscriptions import Subscription, subscribe, subscriptions
 from sagas.definitions.waits import Approval, Sleep, WaitForEvent
+from sagas.definitions.webhooks import Webhook
 
 __all__ = [
     "ALWAYS",
@@ -35,9 +38,11 @@ __all__ = [
     "STANDARD",
     "TURN_BACK",
     "Approval",
+    "Choreography",
     "Element",
     "Event",
     "Exhausted",
+    "Expect",
     "Migration",
     "OnLocked",
     "Outline",
@@ -51,10 +56,15 @@ __all__ = [
     "StepContext",
     "SubSaga",
     "SubSagas",
+    "Subscription",
     "TimedOut",
     "WaitForEvent",
+    "Webhook",
+    "choreographies",
     "holdable",
     "is_async",
     "register",
     "registry",
+    "subscribe",
+    "subscriptions",
 ]

@@ -19,7 +19,7 @@ from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.functions import call_here, call_trustingly
 from sagas.engine.settlement import Settlement, Settling, is_written
 from sagas.engine.slots import Reservation
-from sagas.engine.transactions import durably
+from sagas.engine.transactions import check_constraints_at_once, durably
 from sagas.models import Saga
 
 
@@ -36,7 +36,7 @@ def perform(
     settlements: list[Settlement] = []
     try:
         with Reservation(settling.slots) as reservation, transaction.atomic(using=Saga.objects.db):
-            _check_constraints_at_once()
+            check_constraints_at_once()
             outcomes: dict[UUID, list[Settled]] = {}
             for attempt in group:
                 outcomes.setdefault(attempt.held.id, []).append(call(attempt))
@@ -55,11 +55,3 @@ def perform(
 
 def _was_committed(settlement: Settlement) -> bool:
     return durably(partial(is_written, settlement), happened=lambda _: True)
-
-
-def _check_constraints_at_once() -> None:
-    """Have a deferred constraint fail in the savepoint that violates it, not at everybody's COMMIT."""
-    connection = connections[Saga.objects.db]
-    if connection.vendor == "postgresql":
-        with connection.cursor() as cursor:
-            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

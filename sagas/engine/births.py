@@ -14,6 +14,7 @@ from sagas.states import Direction
 
 SAGA_FIELDS = (
     "id",
+    "kind",
     "definition",
     "version",
     "key",

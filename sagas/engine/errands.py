@@ -18,7 +18,7 @@ from django.db.models.expressions import CombinedExpression
 
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
-from sagas.engine import bulk, inbox
+from sagas.engine import bulk, inbox, publications
 from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
 from sagas.engine.facts import FactKind
@@ -54,13 +54,16 @@ def store(batch: Sequence[Locked], admission: Admission) -> Errands:
     met = inbox.greet(batch)
     if admission.stale:
         Permit.objects.filter(pk__in=[permit.pk for permit in admission.stale]).delete()
+    told = publications.news_of(batch)
+    told += [(event, locked.saga.pk) for locked in batch for event in locked.published]
     write(
         batch,
         bulk.Insert(admission.permits, ("name", "saga", "step")),
         bulk.Insert(admission.locks, ("name", "saga")),
+        *publications.inserts(told),
     )
     admission.write_paces()
-    if born:
+    if born or told:
         wake_on_commit(Saga.objects.db)
     return Errands(
         told={fact.saga_id for locked in batch for fact in locked.told} | met,

@@ -68,13 +68,20 @@ def note_wishes(held: Collection[Held]) -> None:
 
 
 class Heartbeat:
-    """A thread that beats for one runner."""
+    """A thread that beats for one runner. `beside` says how much it has in hand besides sagas."""
 
     def __init__(
-        self, worker: UUID, held: Callable[[], Collection[Held]], *, lease: timedelta, ends_process: bool
+        self,
+        worker: UUID,
+        held: Callable[[], Collection[Held]],
+        *,
+        lease: timedelta,
+        ends_process: bool,
+        beside: Callable[[], int] = lambda: 0,
     ) -> None:
         self._worker = worker
         self._held = held
+        self._beside = beside
         self._lease = lease
         self._ends_process = ends_process
         self._pulse = monotonic()
@@ -115,7 +122,9 @@ class Heartbeat:
             held = list(self._held())
             renew(self._worker, held, lease=self._lease)
             note_wishes(held)
-            Worker.objects.filter(pk=self._worker).update(beat_at=DatabaseTime(), busy=len(held))
+            Worker.objects.filter(pk=self._worker).update(
+                beat_at=DatabaseTime(), busy=len(held) + self._beside()
+            )
         except Exception:  # A thread that ends would let the leases run out under calls that are well.
             log.warning("A heartbeat could not be written; leases run until they end.", exc_info=True)
             connections[Saga.objects.db].close()

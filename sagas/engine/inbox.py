@@ -23,6 +23,7 @@ from sagas.models import InboxMessage, InboxStatus, Saga, SagaFact, SagaStep
 from sagas.states import AT_WORK, StepKind, StepStatus, WaitsFor
 
 MOST_AT_ONCE = 500
+OPEN = (InboxStatus.PENDING, InboxStatus.KEPT)
 
 
 def address(topic: str, key: str) -> str:
@@ -88,7 +89,7 @@ def _here(addresses: Collection[str]) -> dict[str, list[InboxMessage]]:
     wanted = Q(pk__in=[])
     for topic, of_topic in keys.items():
         wanted |= Q(topic=topic, key__in=of_topic)
-    found = InboxMessage.objects.filter(wanted, subscriber=SUBSCRIBER).exclude(status=InboxStatus.TAKEN)
+    found = InboxMessage.objects.filter(wanted, subscriber=SUBSCRIBER, status__in=OPEN)
     here: dict[str, list[InboxMessage]] = {}
     for message in found.order_by("id"):
         here.setdefault(address(message.topic, message.key), []).append(message)
@@ -156,10 +157,8 @@ def missed(before: DatabaseTime | CombinedExpression) -> dict[UUID, set[int]]:
 
     There are none, unless a delivery was lost or rows were brought here in another way than by `offer`.
     """
-    events = (
-        InboxMessage.objects.filter(subscriber=SUBSCRIBER, at__lte=before)
-        .exclude(status=InboxStatus.TAKEN)
-        .annotate(address=Concat(Value("event:"), "topic", Value(":"), "key"))
+    events = InboxMessage.objects.filter(subscriber=SUBSCRIBER, at__lte=before, status__in=OPEN).annotate(
+        address=Concat(Value("event:"), "topic", Value(":"), "key")
     )
     steps = SagaStep.objects.filter(
         kind=StepKind.EVENT,

@@ -18,9 +18,9 @@ from django.db.models import F, Model, QuerySet
 from django.db.models.base import ModelState
 
 from sagas.clock import DatabaseTime
-from sagas.definitions import Outline, SagaDefinition, registry
+from sagas.definitions import Event, Outline, SagaDefinition, registry
 from sagas.engine import bulk
-from sagas.models import ActorKind, HistoryEntry, HistoryKind, InboxMessage, Saga, SagaFact, SagaStep
+from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
 from sagas.states import Direction, StepStatus
 
 SAGA_FIELDS = (
@@ -81,7 +81,6 @@ HISTORY_FIELDS = (
 )
 KEY_FIELDS = ("idempotency_key", "undo_key")
 FACT_FIELDS = ("saga", "kind", "source", "data", "by")
-EVENT_FIELDS = ("event_id", "subscriber", "topic", "key", "data", "status")
 M = TypeVar("M", bound=Model)
 
 _PAST = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
@@ -99,7 +98,7 @@ class Locked:
     entries: list[HistoryEntry] = field(default_factory=list)
     told: list[SagaFact] = field(default_factory=list)
     """Facts for this saga or for others, to be written with it."""
-    published: list[InboxMessage] = field(default_factory=list)
+    published: list[Event] = field(default_factory=list)
     waiting: list[SagaStep] = field(default_factory=list)
     """Steps that begin to wait for an event."""
     has_made_keys: bool = False
@@ -238,7 +237,6 @@ def write(batch: Sequence[Locked], *more: bulk.Insert) -> None:
         bulk.Update(steps, STEP_FIELDS + keys, keep=("result",)),
         bulk.Insert(_flat(locked.entries for locked in batch), HISTORY_FIELDS),
         bulk.Insert(_flat(locked.told for locked in batch), FACT_FIELDS),
-        bulk.Insert(_flat(locked.published for locked in batch), EVENT_FIELDS),
         *more,
     )
     if applied := [fact for locked in batch for fact in locked.facts if fact.applied_at]:

@@ -11,9 +11,8 @@ from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.facts import FactKind, fulfil
 from sagas.engine.locked import Locked
 from sagas.engine.verdicts import Again, Complete, Doubt, Fail, GiveBack, Record, Verdict, judge, judge_probe
-from sagas.keys import event_id
-from sagas.messaging import SUBSCRIBER
-from sagas.models import HistoryKind, InboxMessage, SagaStep
+from sagas.messaging.outbox import of_saga
+from sagas.models import HistoryKind, SagaStep
 from sagas.states import Attention, Call, Direction, Outcome, StepKind, WaitsFor
 
 
@@ -119,15 +118,7 @@ def _without_doubt(verdict: Verdict) -> Verdict:
 def _publish(locked: Locked, settled: Settled) -> None:
     key = settled.attempt.idempotency_key
     for number, event in enumerate(settled.events):
-        locked.published.append(
-            InboxMessage(
-                event_id=event_id(key, number),
-                subscriber=SUBSCRIBER,
-                topic=event.topic,
-                key=event.key,
-                data=dict(event.data),
-            )
-        )
+        locked.published.append(of_saga(locked.saga, event, key, number))
 
 
 def _apply_back(locked: Locked, step: SagaStep, verdict: Verdict) -> None:

@@ -13,7 +13,8 @@ from django.db.models import Case, CharField, Q, QuerySet, Value, When
 from sagas.clock import DatabaseTime
 from sagas.engine import errands, inbox
 from sagas.engine.claims import known
-from sagas.models import Saga, Worker
+from sagas.messaging import backlog
+from sagas.models import InboxMessage, InboxStatus, Saga, Worker
 from sagas.states import AT_WORK
 from sagas.wake import wake
 
@@ -61,18 +62,20 @@ def recover() -> None:
     """Make due what should be, and ask the workers to look if anything is. Twice at once does no harm."""
     errands.nudge(inbox.deliver_missed())
     errands.sweep()
-    if overdue().filter(known()).exists():
+    if overdue().filter(known()).exists() or backlog.has_work():
         wake()
 
 
 def give_back(workers: Iterable[UUID]) -> int:
-    """Make due at once what these workers held, who are known to be dead; return how many sagas that were.
+    """Make due at once what these workers held, who are known to be dead; return how much that was.
 
     Whoever claims one finds it held, and counts its attempts in flight as lost.
     """
     dead = list(workers)
     with transaction.atomic(using=Saga.objects.db):
         left = Saga.objects.filter(held_by__in=dead, status__in=AT_WORK).update(due_at=DatabaseTime())
+        events = InboxMessage.objects.filter(held_by__in=dead, status=InboxStatus.DUE)
+        left += events.update(due_at=DatabaseTime())
         Worker.objects.filter(pk__in=dead).delete()
     if left:
         wake()

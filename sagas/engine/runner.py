@@ -18,7 +18,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
-from typing import TypeVar
+from typing import Protocol, TypeVar
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections, transaction
@@ -59,11 +59,40 @@ class Ran:
     """Half of the threads are stuck in steps that were given up: the process is best replaced."""
 
 
+class Companion(Protocol):
+    """Works beside a runner in its process, in threads of its own, until the runner ends."""
+
+    def start(self, worker: UUID) -> None:
+        """Begin, under the runner's id."""
+
+    @property
+    def in_hand(self) -> int:
+        """How much it is at work on."""
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether it has found nothing to do for a while."""
+
+    @property
+    def is_leaking(self) -> bool:
+        """Whether half of its threads are stuck."""
+
+    def pause(self) -> None:
+        """Take nothing more."""
+
+    def stop(self) -> None:
+        """Take nothing more, and return when nothing is in hand."""
+
+    def earliest(self) -> datetime | None:
+        """Return when there is something to do next, or was."""
+
+
 class Runner:
     """Moves sagas in this process until there is nothing to do, or its time is up.
 
-    `only` restricts it to these sagas. `budget` and `linger` default to the settings'. `ends_process` lets
-    the process be killed when its event loop hangs: for workers, not for a person's shell.
+    `only` restricts it to these sagas. A `companion` works beside it. `budget` and `linger` default to the
+    settings'. `ends_process` lets the process be killed when its event loop hangs: for workers, not for a
+    person's shell.
     """
 
     def __init__(
@@ -73,8 +102,10 @@ class Runner:
         budget: timedelta | None = None,
         linger: timedelta | None = None,
         ends_process: bool = False,
+        companion: Companion | None = None,
     ) -> None:
         config = saga_settings()
+        self._companion = companion
         self.id = uuid4()
         self.ran = Ran()
         self._config = config
@@ -94,7 +125,11 @@ class Runner:
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
-            self.id, lambda: list(self._hand.values()), lease=config.lease, ends_process=ends_process
+            self.id,
+            lambda: list(self._hand.values()),
+            lease=config.lease,
+            ends_process=ends_process,
+            beside=lambda: 0 if companion is None else companion.in_hand,
         )
 
     def run(self) -> Ran:
@@ -123,10 +158,15 @@ class Runner:
         try:
             await self._in_books(self._enrol)
             self._heartbeat.start()
+            if self._companion is not None:
+                self._companion.start(self.id)
             await self._work()
         finally:
+            if self._companion is not None:
+                await self._in_books(self._companion.stop)
+                self.ran.leaking = self._companion.is_leaking
             pulse.cancel()
-            self.ran.leaking = self._calls.overdue * 2 >= self._config.threads
+            self.ran.leaking |= self._calls.overdue * 2 >= self._config.threads
             threads.close()
             if self._heartbeat.is_running:
                 await self._in_books(self._heartbeat.stop)
@@ -142,6 +182,8 @@ class Runner:
             may_claim = now < ends and self._calls.overdue * 2 < self._config.threads
             if not may_claim:
                 self._calls.give_back_waiting()
+                if self._companion is not None:
+                    self._companion.pause()
             try:
                 if self._outcomes:
                     await self._settle(begin=now < ends)
@@ -156,7 +198,7 @@ class Runner:
                 elif not self._swept and (not self._hand or now - last_found > self._poll):
                     self._swept = True
                     await self._in_books(errands.sweep)
-                elif not self._hand and (not may_claim or now - last_found > self._linger):
+                elif not self._hand and (not may_claim or self._is_idle(now - last_found)):
                     return
                 else:
                     # Awake at once when a call comes back; and at the latest when it is time to look.
@@ -174,6 +216,10 @@ class Runner:
         """Return how long to wait until the next look: shortly after there was something to find."""
         idle = monotonic() - last_found
         return min(max(idle / 4, SHORTEST_POLL), self._poll)
+
+    def _is_idle(self, seconds: float) -> bool:
+        """Say whether it is time to leave, after so many seconds without a saga."""
+        return seconds > self._linger and (self._companion is None or self._companion.is_idle)
 
     def _is_time_to_look(self, now: float) -> bool:
         return now >= self._next_look and not (self._apart and self._hand) and self._slots.free > 0
@@ -299,8 +345,10 @@ class Runner:
             earliest: datetime | None = Saga.objects.filter(known(), due_at__isnull=False).aggregate(
                 at=Min("due_at")
             )["at"]
-            if earliest is not None and self._only is None:
-                wake(earliest)
+            beside = self._companion.earliest() if self._companion is not None else None
+            times = [at for at in (earliest, beside) if at is not None]
+            if times and self._only is None:
+                wake(min(times))
         except (DatabaseError, InterfaceError):
             log.warning("The runner could not sign off.", exc_info=True)
         finally:

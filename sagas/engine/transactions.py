@@ -68,3 +68,11 @@ def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int 
 
 def _ask(happened: Callable[[T], bool], result: T) -> bool:
     return durably(partial(happened, result), happened=lambda answer: True)
+
+
+def check_constraints_at_once() -> None:
+    """Have a deferred constraint fail in the savepoint that violates it, not at everybody's COMMIT."""
+    connection = connections[Saga.objects.db]
+    if connection.vendor == "postgresql":
+        with connection.cursor() as cursor:
+            cursor.execute("SET CONSTRAINTS ALL IMMEDIATE")

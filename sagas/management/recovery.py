@@ -11,11 +11,13 @@ from uuid import UUID
 
 from django.db.models import QuerySet
 
+from sagas.choreography.courier import Courier
 from sagas.clock import database_now
-from sagas.definitions import registry
+from sagas.definitions import choreographies, registry
 from sagas.engine.recovery import Lost, lost, overdue, recover
-from sagas.engine.runner import Runner
+from sagas.engine.runner import Ran, Runner
 from sagas.exceptions import OperationRefused
+from sagas.messaging.backlog import deliveries_due
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.states import SagaStatus
@@ -68,13 +70,14 @@ class Found:
     def of(cls, saga: Any, now: datetime) -> Found:
         """Read a row of `lost`."""
         known = registry.get(saga.definition)
+        is_kept = choreographies.get(saga.definition) is not None
         return cls(
             id=saga.pk,
             label=str(saga),
             status=saga.status,
             lost=Lost(saga.lost),
             overdue_by=now - saga.due_at if saga.due_at is not None and saga.due_at <= now else None,
-            can_run=known is not None and saga.version <= known.version,
+            can_run=is_kept or (known is not None and saga.version <= known.version),
         )
 
 
@@ -135,8 +138,12 @@ def run(
     """
     recover()
     if wanted.is_everything:
-        while overdue().exists() and not is_stopping() and Runner().run().claimed:
+        while overdue().exists() and not is_stopping() and _run_all().claimed:
             pass
+        waiting = None
+        while not is_stopping() and (first := deliveries_due().first()) and first != waiting:
+            waiting = first
+            _run_all()
     else:
         for start in range(0, len(found), CHUNK):
             ids = [saga.id for saga in found[start : start + CHUNK]]
@@ -146,6 +153,10 @@ def run(
     if found:
         wake()  # For what is due later: whoever looks leaves a wake-up for it.
     return _came_to(found)
+
+
+def _run_all() -> Ran:
+    return Runner(companion=Courier()).run()
 
 
 def _came_to(found: Sequence[Found]) -> Summary:

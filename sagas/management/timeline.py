@@ -7,6 +7,8 @@ from datetime import datetime
 
 from django.utils import timezone
 
+from sagas.choreography.timeline import Moment
+from sagas.choreography.timeline import timeline as case_timeline
 from sagas.management.commandline import as_json, printable, table
 from sagas.models import HistoryEntry, Saga, SagaStep
 from sagas.states import Direction
@@ -15,6 +17,9 @@ from sagas.states import Direction
 def timeline(saga: Saga) -> Iterator[str]:
     """Yield the paragraphs."""
     yield "\n".join(_head(saga))
+    if moments := case_timeline(saga):
+        rows = [row for moment in moments for row in _moment(moment)]
+        yield "Events\n" + table([_EVENT_TITLES, *rows])
     yield "Steps\n" + table([_STEP_TITLES, *(_step(step) for step in saga.steps.all())])
     entries = [_entry(entry) for entry in saga.history.all()]
     yield "History\n" + (table(entries) if entries else "Nothing has happened yet.")
@@ -36,6 +41,27 @@ def _head(saga: Saga) -> Iterator[str]:
     if saga.due_at:
         yield f"  due          {_time(saga.due_at)}" + (f", held by {saga.held_by}" if saga.held_by else "")
     yield f"  input        {printable(as_json(saga.input))}"
+
+
+_EVENT_TITLES = ("AT", "EVENT", "SUBSCRIBER", "STATUS", "TRIES", "ENDED", "CAME TO")
+
+
+def _moment(moment: Moment) -> Iterator[tuple[str, ...]]:
+    """Yield a row per delivery of an event, or one for an event that nobody is told of."""
+    event = moment.event
+    told = (_time(event.at), printable(event.topic))
+    if not moment.deliveries:
+        yield (*told, "", "", "", "", "")
+    for delivery in moment.deliveries:
+        came_to = f"{delivery.error_class}: {delivery.error}" if delivery.error_class else ""
+        yield (
+            *told,
+            delivery.subscriber,
+            str(delivery.status),
+            str(delivery.tries),
+            _time(delivery.ended_at),
+            printable(came_to),
+        )
 
 
 _STEP_TITLES = ("STAGE", "STEP", "STATUS", "ATTEMPTS", "UNDO ATTEMPTS", "DUE", "ENDED", "UNDONE", "CAME TO")

@@ -30,9 +30,12 @@ BEGIN
 END $$;
 CREATE TRIGGER sagas_history_append_only BEFORE UPDATE OR DELETE ON sagas_historyentry
     FOR EACH ROW EXECUTE FUNCTION sagas_append_only();
+CREATE TRIGGER sagas_letters_append_only BEFORE UPDATE OR DELETE ON sagas_deadletteract
+    FOR EACH ROW EXECUTE FUNCTION sagas_append_only();
 """
 
 POSTGRESQL_DOWN = """
+DROP TRIGGER sagas_letters_append_only ON sagas_deadletteract;
 DROP TRIGGER sagas_history_append_only ON sagas_historyentry;
 DROP FUNCTION sagas_append_only();
 DROP TRIGGER sagas_saga_final ON sagas_saga;

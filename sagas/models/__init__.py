@@ -5,7 +5,14 @@ from sagas.models.batch import BatchStatus, ItemState, SagaBatch, SagaBatchItem
 from sagas.models.fact import SagaFact
 from sagas.models.history import ActorKind, HistoryEntry, HistoryKind
 from sagas.models.idempotency import IdempotencyRecord
-from sagas.models.message import InboxMessage, InboxStatus
+from sagas.models.message import (
+    DeadLetterAct,
+    EventKey,
+    InboxMessage,
+    InboxStatus,
+    OutboxMessage,
+    OutboxStatus,
+)
 from sagas.models.saga import Saga
 from sagas.models.step import SagaStep
 from sagas.models.worker import Wake, Worker
@@ -13,6 +20,8 @@ from sagas.models.worker import Wake, Worker
 __all__ = [
     "ActorKind",
     "BatchStatus",
+    "DeadLetterAct",
+    "EventKey",
     "HistoryEntry",
     "HistoryKind",
     "Hold",
@@ -20,6 +29,8 @@ __all__ = [
     "InboxMessage",
     "InboxStatus",
     "ItemState",
+    "OutboxMessage",
+    "OutboxStatus",
     "Pace",
     "Permit",
     "Saga",

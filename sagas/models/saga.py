@@ -12,7 +12,7 @@ from django_fsm import RETURN_VALUE, FSMField, transition
 from sagas.clock import InsertTime
 from sagas.keys import MAX_KEY, error_fingerprint, new_saga_id
 from sagas.models.status import StatusModel, names_only
-from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaStatus
+from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaKind, SagaStatus
 
 S = SagaStatus
 
@@ -28,6 +28,9 @@ class Saga(StatusModel):
     """
 
     id = models.UUIDField(primary_key=True, default=new_saga_id, editable=False)
+    kind = models.CharField(
+        _("kind"), max_length=13, choices=SagaKind.choices, default=SagaKind.ORCHESTRATION
+    )
     definition = models.CharField(_("definition"), max_length=100)
     version = models.PositiveIntegerField(_("version"))
     key = models.CharField(_("business key"), max_length=MAX_KEY, null=True, blank=True)  # noqa: DJ001
@@ -120,7 +123,10 @@ class Saga(StatusModel):
                 name="sagas_saga_due",
             ),
             models.UniqueConstraint(
-                fields=("definition", "key"), condition=Q(status__in=LIVE), name="sagas_saga_live_key"
+                # Nobody starts a choreography, so nobody can be refused one.
+                fields=("definition", "key"),
+                condition=Q(status__in=LIVE, kind=SagaKind.ORCHESTRATION),
+                name="sagas_saga_live_key",
             ),
         )
         indexes = (

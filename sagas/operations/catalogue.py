@@ -8,11 +8,14 @@ from __future__ import annotations
 
 from django.utils.translation import gettext_lazy as _
 
+from sagas.engine.locked import Locked
 from sagas.operations import candidates, courses, steps
+from sagas.operations.choreographed import of_choreographies
 from sagas.operations.courses import STUCK_AFTER
 from sagas.operations.operation import Operation, Refusal
+from sagas.states import SagaKind
 
-__all__ = ["OPERATIONS", "PLAIN", "STUCK_AFTER", "Operation", "Refusal"]
+__all__ = ["OPERATIONS", "PLAIN", "STUCK_AFTER", "Operation", "Refusal", "operation_on"]
 
 OPERATIONS = {
     operation.name: operation
@@ -126,3 +129,11 @@ PLAIN = {
     if not operation.arguments and operation.permission_of is None
 }
 """Those that a single click can ask for."""
+
+_CHOREOGRAPHED = {name: of_choreographies(operation) for name, operation in OPERATIONS.items()}
+
+
+def operation_on(locked: Locked, name: str) -> Operation:
+    """Return the operation of this name as it can be asked of this saga."""
+    of_its_kind = _CHOREOGRAPHED if locked.saga.kind == SagaKind.CHOREOGRAPHY else OPERATIONS
+    return of_its_kind[name]

@@ -18,7 +18,7 @@ from sagas.engine.locked import Locked, lock_one, look_at
 from sagas.exceptions import OperationRefused
 from sagas.models import HistoryEntry, HistoryKind, Saga
 from sagas.operations.actors import Actor, By
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import OPERATIONS, operation_on
 from sagas.operations.operation import Operation, Refusal, Refused, Request
 from sagas.wake import wake_on_commit
 
@@ -43,6 +43,7 @@ def perform(
     request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
     with transaction.atomic(using=Saga.objects.db):
         locked = lock_one(saga_id)
+        wanted = operation_on(locked, operation)
         refusal = refusal_of(wanted, locked, request, expected_revision) or _carry_out(
             wanted, locked, request
         )
@@ -125,7 +126,7 @@ def availability(saga_id: UUID, *, by: By) -> dict[str, Refusal | None]:
 
 def why_not(locked: Locked, operation: str, *, by: By) -> Refusal | None:
     """Say why the actor could not have an operation done to this saga, whatever the arguments."""
-    wanted = OPERATIONS[operation]
+    wanted = operation_on(locked, operation)
     request = Request(wanted.name, Actor.of(by))
     permission = wanted.permission_for(locked)
     if not request.actor.may(permission, locked.saga):

@@ -11,15 +11,17 @@ from django.utils.translation import gettext as _
 
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
-from sagas.engine.forecast import Planned, Unundoable, forecast, kept, left_behind
+from sagas.engine import forecast as engine_forecast
+from sagas.engine.forecast import Planned, Unundoable
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.locked import Locked, look_at
 from sagas.models import Saga, Worker
+from sagas.operations import choreographed
 from sagas.operations.actors import Actor, By
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import OPERATIONS, operation_on
 from sagas.operations.operation import Refusal, Refused, Request
 from sagas.operations.performing import refusal_of
-from sagas.states import Direction
+from sagas.states import Direction, SagaKind
 
 
 @dataclass(frozen=True)
@@ -47,6 +49,7 @@ def preview(saga_id: UUID, operation: str, *, by: By, reason: str = "", **argume
     request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
     with transaction.atomic(using=Saga.objects.db):
         locked = look_at(saga_id)
+        wanted = operation_on(locked, operation)
         revision = locked.saga.revision
         refusal = refusal_of(wanted, locked, request)
         warnings = tuple(_warnings(locked)) if refusal is None else ()
@@ -59,14 +62,15 @@ def preview(saga_id: UUID, operation: str, *, by: By, reason: str = "", **argume
             transaction.set_rollback(True, using=Saga.objects.db)
     if refusal is not None:
         return Preview(operation, revision, refusal)
+    seer = choreographed if locked.saga.kind == SagaKind.CHOREOGRAPHY else engine_forecast
     return Preview(
         operation,
         revision,
         None,
         status=locked.saga.status,
-        kept=tuple(kept(locked)),
-        cannot_undo=tuple(left_behind(locked)) if locked.direction is Direction.BACK else (),
-        calls=tuple(forecast(locked)),  # Last, for it uses the saga up.
+        kept=tuple(seer.kept(locked)),
+        cannot_undo=tuple(seer.left_behind(locked)) if locked.direction is Direction.BACK else (),
+        calls=tuple(seer.forecast(locked)),  # Last, for it uses the saga up.
         warnings=warnings,
     )
 

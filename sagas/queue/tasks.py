@@ -8,6 +8,7 @@ import socket
 
 from django_q.conf import Conf
 
+from sagas.choreography.courier import Courier
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.engine import recovery
@@ -24,7 +25,9 @@ log = logging.getLogger("sagas.queue")
 def run_due() -> None:
     """Run what is due, unless enough runners of this cluster do. Never raises: sagas tell what failed."""
     try:
-        if _runners_at_work() < runners_allowed() and Runner(ends_process=True).run().leaking:
+        if _runners_at_work() >= runners_allowed():
+            return
+        if Runner(ends_process=True, companion=Courier()).run().leaking:
             _recycle_process()
     except Exception:
         log.exception("A runner ended with an error; its sagas go on when their leases end.")

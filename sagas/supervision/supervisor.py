@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import os
 import socket
-from collections.abc import Callable
+from collections.abc import Callable, Hashable
 from datetime import timedelta
 from pathlib import Path
 from time import monotonic
@@ -16,6 +16,7 @@ from django.db.models import QuerySet
 from sagas.clock import DatabaseTime
 from sagas.engine import recovery
 from sagas.engine.claims import known
+from sagas.messaging.backlog import deliveries_due
 from sagas.models import BatchStatus, Saga, SagaBatch, Worker
 from sagas.operations import chunks
 from sagas.states import AT_WORK
@@ -125,7 +126,7 @@ class Supervisor:
         with transaction.atomic(using=Saga.objects.db):
             # What a process has locked that stands still is not for this cluster to take.
             free = due.select_for_update(skip_locked=True, no_key=True)
-            oldest = free.values_list("pk", "fence", "due_at").first()
+            oldest = free.values_list("pk", "fence", "due_at").first() or _oldest_delivery()
         runners = self._ours().annotate(now=DatabaseTime()).values_list("now", "beat_at", "busy")
         return Sight(oldest, [Runner(now - beat_at, busy) for now, beat_at, busy in runners])
 
@@ -154,7 +155,11 @@ class Supervisor:
         """Have others go on with what dead runners held: now, instead of when the leases end."""
         if workers:
             left = recovery.give_back(worker.pk for worker in workers)
-            log.error("Runners %s are dead and held %d sagas; others go on.", [w.pid for w in workers], left)
+            log.error(
+                "Runners %s are dead and held %d sagas and events; others go on.",
+                [w.pid for w in workers],
+                left,
+            )
 
     def _start(self) -> None:
         self._started = monotonic()
@@ -180,3 +185,8 @@ class Supervisor:
         if not self._session.stop(self._grace):
             log.warning("Cluster %d did not end within %s and was killed.", self._session.id, self._grace)
         self._give_back_all()
+
+
+def _oldest_delivery() -> tuple[Hashable, ...] | None:
+    due = deliveries_due().select_for_update(skip_locked=True, no_key=True)
+    return due.values_list("pk", "tries", "due_at").first()

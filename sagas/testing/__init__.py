@@ -14,6 +14,7 @@ from uuid import UUID, uuid4
 from django.db.models import Min
 
 from sagas import clock
+from sagas.choreography.courier import Courier, deliver_due
 from sagas.conf import saga_settings
 from sagas.definitions import SagaDefinition, Step, StepContext
 from sagas.engine.attempts import Attempt
@@ -89,6 +90,8 @@ def run_due() -> None:
             attempts = settle(outcomes, worker, slots, lease=lease).attempts
             continue
         run_pending()
+        if deliver_due(worker):
+            continue
         claimed = claim(worker, slots, limit=saga_settings().batch, lease=lease)
         attempts = claimed.attempts
         if not (claimed.moved or claimed.full or claimed.apart):
@@ -103,9 +106,9 @@ def advance(delta: timedelta) -> None:
     end = clock.database_now(Saga.objects.db) + delta
     while True:
         now = clock.database_now(Saga.objects.db)
-        due = Saga.objects.filter(known(), due_at__isnull=False, due_at__lte=end).aggregate(at=Min("due_at"))[
-            "at"
-        ]
+        saga_due = Saga.objects.filter(known(), due_at__isnull=False).aggregate(at=Min("due_at"))["at"]
+        beside = Courier().earliest()
+        due = min((at for at in (saga_due, beside) if at is not None and at <= end), default=None)
         if due is None:
             clock.shift(max(end - now, timedelta(0)))
             return

@@ -19,6 +19,7 @@ from django.contrib.auth.models import Group
 from sagas import (
     HALT,
     Approval,
+    Event,
     Participant,
     PermanentFailure,
     RetryLater,
@@ -29,16 +30,19 @@ from sagas import (
     WaitForEvent,
     idempotent,
     offer,
+    publish,
     start,
     start_many,
+    subscribe,
 )
-from sagas.definitions import Element
+from sagas.definitions import Element, subscriptions
 from sagas.engine.heartbeat import renew
 from sagas.engine.recovery import give_back, recover
 from sagas.engine.runner import Runner
 from sagas.exceptions import DuplicateKey, OperationRefused
-from sagas.models import Hold, Saga
+from sagas.models import Hold, InboxMessage, InboxStatus, Saga
 from sagas.operations.holding import hold, release
+from sagas.operations.letters import requeue
 from sagas.operations.performing import perform
 from sagas.participants import effect_once, undo_once
 from sagas.testing import advance, run_due
@@ -289,6 +293,37 @@ def _many(stage: Stage) -> None:
     run_due()
 
 
+def _started_by_an_event(stage: Stage) -> None:
+    """An event starts it, once an operator has had it delivered again."""
+
+    def handle(event: Event) -> None:
+        if not stage.has_asked("note", "an operator has looked"):
+            raise PermanentFailure("Somebody has to look.")
+        stage.start()
+
+    subscribe("ordered", name="tests.crashes")(handle)
+    try:
+        publish(Event("ordered", {}, key=stage.run, id=uuid5(NAMESPACE_URL, f"{stage.run} ordered")))
+        run_due()
+        advance(MINUTE)
+        if not stage.has_asked("note", "an operator has looked"):
+            stage.world.do("note", "an operator has looked", f"note {stage.run}")
+        for letter in InboxMessage.objects.filter(status=InboxStatus.DEAD, key=stage.run):
+            requeue(letter.pk, by=OPERATOR)
+        run_due()
+    finally:
+        subscriptions.remove("tests.crashes")
+
+
+def _worker_is_found_dead(stage: Stage) -> None:
+    hand = Hand()
+    stage.start()
+    hand.take()
+    give_back([hand.id])
+    run_due()
+    advance(2 * MINUTE)
+
+
 SCENARIOS = [
     Scenario("it completes", _plain(), _run),
     Scenario("it turns back", _plain(), _run, {"c": _refused}, TURNED_BACK),
@@ -360,6 +395,8 @@ SCENARIOS = [
         _two_at_once,
     ),
     Scenario("many are started", _plain(step("a"), step("b"), key="{order_id}"), _many),
+    Scenario("an event starts it", _plain(step("a"), step("b")), _started_by_an_event),
+    Scenario("its worker is found dead", _plain(step("a"), step("b")), _worker_is_found_dead),
     Scenario(
         "effects are in this database",
         _plain(step("a"), step("b"), step("c")),

@@ -13,6 +13,7 @@ from django.core.management.base import CommandError
 from orders.demo import run, shop, web
 from orders.demo.workload import demand, plan_orders
 from orders.models import Order, Product
+from orders.services import Pattern
 from orders.trouble import Trouble
 from sagas.models import Saga
 from sagas.testing import advance
@@ -89,11 +90,12 @@ def test_a_delivery_covers_the_whole_demand_but_for_what_is_never_in_stock(open_
         assert stock == before[sku] + (wanted[sku] if sku != shop.SOLD_OUT else 0)
 
 
-def test_every_planned_order_ends_as_its_trouble_says_and_the_books_balance(open_shop, worker):
+@pytest.mark.parametrize("pattern", Pattern)
+def test_every_planned_order_ends_as_its_trouble_says_and_the_books_balance(open_shop, worker, pattern):
     plan = plan_orders(30, 1)
     shop.restock_for(demand(plan))
 
-    account, wrong = run.carry_out(plan, by=shop.operator(), look_up=worker)
+    account, wrong = run.carry_out(plan, by=shop.operator(), look_up=worker, pattern=pattern)
 
     turned_back = sum(order.kind.turns_back for order in plan)
     assert wrong == []

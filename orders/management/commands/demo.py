@@ -14,6 +14,7 @@ from orders.demo import shop, web
 from orders.demo.run import Account, carry_out
 from orders.demo.stage import EndedByItself, Stage
 from orders.demo.workload import demand, plan_orders
+from orders.services import Pattern
 from orders.trouble import Trouble
 
 WELCOME = """
@@ -55,6 +56,14 @@ class Command(BaseCommand):
             help="Draws what goes wrong with which order (default: %(default)s).",
         )
         parser.add_argument(
+            "--pattern",
+            type=Pattern,
+            choices=list(Pattern),
+            default=Pattern.ORCHESTRATION,
+            help="Who leads the orders to their end: a saga, or events from one service to the next "
+            "(default: %(default)s).",
+        )
+        parser.add_argument(
             "--exit",
             action="store_true",
             dest="leave",
@@ -68,7 +77,15 @@ class Command(BaseCommand):
         )
 
     def handle(
-        self, *, port: int, orders: int, seed: int, leave: bool, as_json: bool, **options: Any
+        self,
+        *,
+        port: int,
+        orders: int,
+        seed: int,
+        pattern: Pattern,
+        leave: bool,
+        as_json: bool,
+        **options: Any,
     ) -> None:
         _refuse_what_cannot_be(port, orders, leave, as_json)
         signal.signal(signal.SIGTERM, _leave)
@@ -79,13 +96,13 @@ class Command(BaseCommand):
             with Stage() as stage:
                 stage.start_workers()
                 if leave:
-                    self._finish(self._run(stage, orders, seed), as_json)
+                    self._finish(self._run(stage, orders, seed, pattern), as_json)
                 else:
-                    self._show(stage, port, orders, seed)
+                    self._show(stage, port, orders, seed, pattern)
         except (EndedByItself, TimeoutError) as error:
             raise CommandError(str(error)) from error
 
-    def _show(self, stage: Stage, port: int, orders: int, seed: int) -> None:
+    def _show(self, stage: Stage, port: int, orders: int, seed: int, pattern: Pattern) -> None:
         try:
             stage.start_web_server(port)
             self.stdout.write(
@@ -99,15 +116,15 @@ class Command(BaseCommand):
                 )
             )
             if orders:
-                self.stdout.write(str(self._run(stage, orders, seed)))
+                self.stdout.write(str(self._run(stage, orders, seed, pattern)))
             stage.stay()
         except KeyboardInterrupt:
             self.stdout.write("\nClosing the shop.")
 
-    def _run(self, stage: Stage, orders: int, seed: int) -> Account:
+    def _run(self, stage: Stage, orders: int, seed: int, pattern: Pattern) -> Account:
         plan = plan_orders(orders, seed)
         shop.restock_for(demand(plan))
-        account, wrong = carry_out(plan, by=shop.operator(), look_up=stage.look_up)
+        account, wrong = carry_out(plan, by=shop.operator(), look_up=stage.look_up, pattern=pattern)
         for sentence in wrong:
             self.stderr.write(sentence)
         return account
