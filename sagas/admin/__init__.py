@@ -6,8 +6,18 @@ A project with an admin site of its own registers the classes there: ``site.regi
 from sagas.admin.batch import SagaBatchAdmin
 from sagas.admin.history import HistoryEntryAdmin
 from sagas.admin.hold import HoldAdmin
+from sagas.admin.message import InboxMessageAdmin, OutboxMessageAdmin
 from sagas.admin.saga import SagaAdmin
 from sagas.admin.step import SagaStepAdmin
 from sagas.admin.worker import WorkerAdmin
 
-__all__ = ["HistoryEntryAdmin", "HoldAdmin", "SagaAdmin", "SagaBatchAdmin", "SagaStepAdmin", "WorkerAdmin"]
+__all__ = [
+    "HistoryEntryAdmin",
+    "HoldAdmin",
+    "InboxMessageAdmin",
+    "OutboxMessageAdmin",
+    "SagaAdmin",
+    "SagaBatchAdmin",
+    "SagaStepAdmin",
+    "WorkerAdmin",
+]

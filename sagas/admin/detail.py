@@ -16,6 +16,7 @@ from django.utils.translation import ngettext
 from sagas.admin.attempts import attempt_rows, title_of
 from sagas.admin.badges import saga_badge, step_badge
 from sagas.admin.changes import changes
+from sagas.admin.events import event_rows
 from sagas.admin.graph import graph
 from sagas.admin.payloads import payload
 from sagas.admin.timeline import timeline
@@ -126,6 +127,7 @@ class Detail:
             "changes": changes(steps, self._edits(entries), self.shown),
             "entries": [entry_row(entry, self.shown) for entry in entries[:MOST_ENTRIES]],
             "older": entries[MOST_ENTRIES - 1].pk if len(entries) > MOST_ENTRIES else None,
+            "events": event_rows(saga, self.shown),
             "asked": self.asked,
             "relatives": self._relatives(),
             "trace_url": _trace_url(saga),
