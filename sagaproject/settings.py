@@ -157,6 +157,9 @@ SPECTACULAR_SETTINGS = {
     "COMPONENT_SPLIT_REQUEST": True,
     "ENUM_GENERATE_CHOICE_DESCRIPTION": False,
     "ENUM_NAME_OVERRIDES": {
+        "SagaKindEnum": "sagas.states.SagaKind",
+        "OutboxStatusEnum": "sagas.models.OutboxStatus",
+        "InboxStatusEnum": "sagas.models.InboxStatus",
         "SagaStatusEnum": "sagas.states.SagaStatus",
         "StepStatusEnum": "sagas.states.StepStatus",
         "StepKindEnum": "sagas.states.StepKind",

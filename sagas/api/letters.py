@@ -10,6 +10,7 @@ from django.db.models import QuerySet
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from rest_framework import mixins, serializers, viewsets
+from rest_framework.decorators import action
 from rest_framework.exceptions import NotFound
 from rest_framework.filters import BaseFilterBackend
 from rest_framework.permissions import BasePermission, IsAuthenticated
@@ -226,10 +227,12 @@ class LetterViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet
             raise NotFound(_("There is no dead letter %(id)s.") % {"id": pk})
         return Response(LetterDetailSerializer(letter).data)
 
+    @action(detail=True, methods=["post"])
     def requeue(self, request: Request, pk: str) -> Response:
         """Have a dead letter delivered again: 202, for that takes its time."""
         return self._act(request, pk, requeue)
 
+    @action(detail=True, methods=["post"])
     def resolve(self, request: Request, pk: str) -> Response:
         """Say why a dead letter needs no delivery any more. Later events of its key go on."""
         return self._act(request, pk, resolve)

@@ -291,7 +291,7 @@ class SagaViews(_Views):  # type: ignore[no-untyped-call]
                 request=EventSerializer,
                 responses=writing({202: DeliveredSerializer}, 404, 409, 422),
             ),
-            "told_events": extend_schema(
+            "timeline": extend_schema(
                 tags=[TAG],
                 parameters=[SAGA_ID],
                 responses=reading(MomentSerializer(many=True), 404),

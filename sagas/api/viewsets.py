@@ -175,13 +175,13 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
             raise NotFound(_("There is no operation %(name)s.") % {"name": name})
         return Response(plan_of(saga_of(pk), OPERATIONS[name], request))
 
-    @action(detail=True, methods=["post"], **WHOLE)
+    @action(detail=True, methods=["post"])
     def events(self, request: Request, pk: str) -> Response:
         """Deliver an event to a saga that waits for it."""
         return Response(deliver(saga_of(pk), request), status=202)
 
-    @events.mapping.get
-    def told_events(self, request: Request, pk: str) -> Response:
+    @action(detail=True, **WHOLE)
+    def timeline(self, request: Request, pk: str) -> Response:
         """Tell the events that share the saga's correlation id, each with its deliveries."""
         saga = self._looked_at(pk)
         return Response(MomentSerializer(timeline(saga), many=True).data)

@@ -42,7 +42,7 @@ def test_it_is_in_the_same_list_and_has_the_same_page(admin, case):
 def test_the_api_shows_it_and_its_events(api, case):
     [row] = api.get("/api/v1/sagas/").json()["results"]
     assert (row["kind"], row["definition"], row["attention"]) == ("choreography", "box.office", "dead_letter")
-    sold, taken = api.get(f"/api/v1/sagas/{case.pk}/events/").json()
+    sold, taken = api.get(f"/api/v1/sagas/{case.pk}/timeline/").json()
     assert (sold["event"]["topic"], [each["status"] for each in sold["deliveries"]]) == (
         "ticket.sold",
         ["done"],
