@@ -6,7 +6,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
-from threading import Lock
+from threading import Event, Lock
 from uuid import NAMESPACE_URL, uuid5
 
 from tests.chaos.client import Client, GaveUp
@@ -37,10 +37,12 @@ class Told:
 class Load:
     """The clients of one run."""
 
-    def __init__(self, client: Client, plans: Iterable[Planned]) -> None:
+    def __init__(self, client: Client, plans: Iterable[Planned], *, least: int) -> None:
         self.told = Told()
+        self._least = least
+        self._enough = Event()
         self._client = client
-        self._plans = sorted(plans, key=lambda planned: planned.at)
+        self._plans = plans
         self._threads = ThreadPoolExecutor(CLIENTS, thread_name_prefix="client")
         self._pace = ThreadPoolExecutor(1)
         self._lock = Lock()
@@ -48,12 +50,13 @@ class Load:
         self._running: list[Future[None]] = []
 
     def begin(self) -> None:
-        """Begin to start sagas."""
+        """Begin to start sagas: so many at least, and on until there were enough faults."""
         self._began = time.monotonic()
         self._paced = self._pace.submit(self._start_all)
 
     def wait(self) -> None:
-        """Wait until everything was asked for. Raises what went wrong."""
+        """Start no more than was to be started at least, and wait for that. Raises what went wrong."""
+        self._enough.set()
         self._paced.result()
         for future in self._running:
             future.result()
@@ -63,6 +66,8 @@ class Load:
     def _start_all(self) -> None:
         for planned in self._plans:
             time.sleep(max(0.0, self._began + planned.at - time.monotonic()))
+            if planned.number >= self._least and self._enough.is_set():
+                return
             self._running.append(self._threads.submit(self._see_through, planned))
 
     def _see_through(self, planned: Planned) -> None:

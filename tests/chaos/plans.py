@@ -6,6 +6,7 @@ import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import partial
+from itertools import chain, count
 from typing import Any
 
 Fates = Mapping[str, Sequence[str]]
@@ -121,13 +122,12 @@ NOT_REFUSED = {"tell"}
 
 
 def drawn(chance: random.Random, number: int, *, seconds: float) -> Iterator[Planned]:
-    """Plan so many sagas over so many seconds: the cast, and others by chance."""
-    cast = list(CAST)
-    while len(cast) < number:
-        cast.append(_by_chance(chance))
-    chance.shuffle(cast)
-    for nth, planned in enumerate(cast):
-        yield replace(planned, number=nth, at=seconds * nth / len(cast))
+    """Plan so many sagas over so many seconds, the cast and others by chance; and then more, without end."""
+    first = [*CAST, *(_by_chance(chance) for _ in range(number - len(CAST)))]
+    chance.shuffle(first)
+    endless = chain(first, (_by_chance(chance) for _ in count()))
+    for nth, planned in enumerate(endless):
+        yield replace(planned, number=nth, at=seconds * nth / number)
 
 
 def _by_chance(chance: random.Random) -> Planned:

@@ -58,13 +58,13 @@ class Came:
 
 def run(server: Server, folder: Path, profile: Profile, *, seed: int, mutant: str | None) -> Came:
     """Play one run on an empty database."""
-    chance = random.Random(seed)
-    plans = list(drawn(chance, profile.sagas, seconds=profile.load))
+    plans = drawn(random.Random(seed), profile.sagas, seconds=profile.load)
     tokens = {name: _token(name) for name in (CLIENT, "person")}
     came = Came()
     with Stage(server, folder, profile, mutant=mutant) as stage, Observer(server.address) as observer:
-        load = Load(Client(lambda: stage.url, tokens[CLIENT], patience=profile.drain), plans)
-        nemesis = Nemesis(stage, profile, chance, FAULTS)
+        client = Client(lambda: stage.url, tokens[CLIENT], patience=profile.drain)
+        load = Load(client, plans, least=profile.sagas)
+        nemesis = Nemesis(stage, profile, random.Random(f"faults {seed}"), FAULTS)
         load.begin()
         nemesis.run(until=time.monotonic() + profile.load)
         stage.calm()
