@@ -14,7 +14,9 @@ from django.utils import translation
 from sagas import HALT
 from sagas.admin import readonly
 from sagas.models import HistoryEntry, Saga, Worker
+from sagas.operations.catalogue import OPERATIONS
 from sagas.operations.performing import perform
+from sagas.redaction import HIDDEN
 from sagas.testing import run_saga
 from tests.doors.house import HouseStyle
 from tests.doors.pages import Page
@@ -147,3 +149,26 @@ def test_the_pages_may_be_made_of_a_class_of_the_projects_own(settings):
     finally:
         settings.SAGAS = {}
         importlib.reload(readonly)
+
+
+def test_what_is_sensitive_is_on_no_page_of_those_who_may_not_see_it(client, users, define, play):
+    canary = "canary-4111"
+    play.says("book", {"deep": [{"card_number": canary}]})
+    play.says("pay", RuntimeError(f"no account {canary}"))
+    secret = define(
+        step("book"), step("pay", retry=ONCE), input=OrderInput, sensitive=["order_id"], on_exhausted=HALT
+    )
+    saga = run_saga(secret, {"order_id": canary})
+    perform(saga.pk, "edit", by=None, input={"order_id": f"{canary}-2"})
+    views = [f"view_{model}" for model in ("saga", "sagastep", "historyentry", "worker", "hold", "sagabatch")]
+    operations = {operation.permission.removeprefix("sagas.") for operation in OPERATIONS.values()}
+    client.force_login(users.staff(*views, *operations))
+
+    pages = crawl(client, "/admin/sagas/")
+    assert any(f"{saga.pk}/operations/edit" in url for url in pages)
+    for url, page in pages.items():
+        told = page.text + str(page.elements)
+        assert canary not in told, url
+    data = client.get(reverse("admin:sagas_saga_data", args=[saga.pk])).content.decode()
+    assert canary not in data
+    assert HIDDEN in data
