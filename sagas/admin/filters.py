@@ -17,9 +17,9 @@ from sagas.admin.tabs import PARAMETER, TABS
 from sagas.clock import database_now
 from sagas.definitions import registry
 from sagas.engine.recovery import overdue
-from sagas.models import Saga, SagaStep
+from sagas.models import Saga
 from sagas.operations.catalogue import STUCK_AFTER
-from sagas.states import Attention, SagaStatus, StepStatus
+from sagas.states import Attention, SagaStatus
 
 if TYPE_CHECKING:
     from django.utils.functional import _StrPromise
@@ -29,7 +29,7 @@ Choices: TypeAlias = "Iterable[tuple[str, str | _StrPromise]]"
 ANY = "any"
 STUCK = "stuck"
 MOST_ERRORS = 20
-LATEST = 1000
+LATEST = 200
 """Failed sagas in which the errors are looked for."""
 
 
@@ -135,9 +135,7 @@ class StepFilter(Filter):
         return [(name, name) for name in registry[definition].outline().steps]
 
     def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
-        bad = (StepStatus.FAILED, StepStatus.UNKNOWN, StepStatus.COMPENSATION_FAILED)
-        failed = SagaStep.objects.filter(name=value, status__in=bad)
-        return sagas.filter(status=SagaStatus.FAILED, pk__in=failed.values("saga"))
+        return sagas.filter(status=SagaStatus.FAILED, current_step=value)
 
 
 class CreatedFilter(Filter):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from django.db import connections
-from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.db.models import QuerySet
 from django.utils.formats import number_format
 from django.utils.functional import Promise
 from django.utils.translation import gettext as _
@@ -15,9 +15,10 @@ from django.utils.translation import gettext_lazy
 
 from sagas.admin.paginator import MOST
 from sagas.engine.recovery import overdue
-from sagas.models import Saga, SagaStep
+from sagas.models import Saga
+from sagas.models.saga import RETRYING
 from sagas.operations.courses import STUCK_AFTER
-from sagas.states import TERMINAL, SagaStatus, StepStatus, WaitsFor
+from sagas.states import TERMINAL, SagaStatus
 
 PARAMETER = "tab"
 
@@ -35,16 +36,6 @@ class Tab:
 
 def _of(*statuses: SagaStatus) -> Callable[[QuerySet[Any]], QuerySet[Any]]:
     return lambda sagas: sagas.filter(status__in=statuses)
-
-
-def _retrying(sagas: QuerySet[Any]) -> QuerySet[Any]:
-    """Select those that wait for another attempt at what went wrong."""
-    steps = SagaStep.objects.filter(saga=OuterRef("pk"))
-    again = Q(status=StepStatus.WAITING, waits_for=WaitsFor.RETRY) | Q(
-        status=StepStatus.COMPENSATING, due_at__isnull=False
-    )
-    moving = sagas.filter(status__in=(SagaStatus.RUNNING, SagaStatus.COMPENSATING)).exclude(error_class="")
-    return moving.filter(Exists(steps.filter(again)))
 
 
 TABS = {
@@ -72,7 +63,7 @@ TABS = {
         Tab(
             "retrying",
             gettext_lazy("Retrying"),
-            _retrying,
+            lambda sagas: sagas.filter(RETRYING),
             gettext_lazy("No saga waits for another attempt."),
         ),
         Tab(
