@@ -296,8 +296,10 @@ def _many(stage: Stage) -> None:
 def _started_by_an_event(stage: Stage) -> None:
     """An event starts it, once an operator has had it delivered again."""
 
+    looked = f"an operator has looked at {stage.run}"
+
     def handle(event: Event) -> None:
-        if not stage.has_asked("note", "an operator has looked"):
+        if not stage.has_asked("note", looked):
             raise PermanentFailure("Somebody has to look.")
         stage.start()
 
@@ -306,8 +308,8 @@ def _started_by_an_event(stage: Stage) -> None:
         publish(Event("ordered", {}, key=stage.run, id=uuid5(NAMESPACE_URL, f"{stage.run} ordered")))
         run_due()
         advance(MINUTE)
-        if not stage.has_asked("note", "an operator has looked"):
-            stage.world.do("note", "an operator has looked", f"note {stage.run}")
+        if not stage.has_asked("note", looked):
+            stage.world.do("note", looked, f"note {stage.run}")
         for letter in InboxMessage.objects.filter(status=InboxStatus.DEAD, key=stage.run):
             requeue(letter.pk, by=OPERATOR)
         run_due()
