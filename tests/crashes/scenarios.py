@@ -262,15 +262,6 @@ def _approve(stage: Stage) -> None:
     run_due()
 
 
-def _give_back(stage: Stage) -> None:
-    """A worker takes the saga and is gone before it calls; whoever started that worker saw it end."""
-    hand = Hand()
-    stage.start()
-    hand.take()
-    give_back([hand.id])
-    _run_and_wait(stage)
-
-
 def _hold(stage: Stage) -> None:
     hold(definition=stage.definition.name, by=OPERATOR)
     stage.start()
@@ -387,7 +378,6 @@ SCENARIOS = [
         _approve,
     ),
     Scenario("it is held", _plain(step("a"), step("b")), _hold),
-    Scenario("its worker dies and somebody sees it", _plain(step("a"), step("b")), _give_back),
     Scenario("a part is a saga", _with_child, _run),
     Scenario("a part is a saga and turns back", _with_child, _run, {"c": _refused}, TURNED_BACK),
     Scenario("two want one thing", _plain(step("a"), step("b"), locks=["order:{order_id}"]), _two_at_once),

@@ -33,7 +33,7 @@ def case(listener, choreography):
 
 
 def test_it_is_in_the_same_list_and_has_the_same_page(admin, case):
-    page = admin.get(reverse("admin:sagas_saga_changelist")).content.decode()
+    page = admin.get(reverse("admin:sagas_saga_changelist"), {"tab": "all"}).content.decode()
     assert "box.office" in page
     page = admin.get(reverse("admin:sagas_saga_change", args=[case.pk])).content.decode()
     assert "ticket.sold" in page
