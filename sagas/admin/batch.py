@@ -17,7 +17,7 @@ from django.http import (
     HttpResponseRedirect,
 )
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -138,7 +138,7 @@ class SagaBatchAdmin(ReadOnlyAdmin):
             raise PermissionDenied(str(refusal)) from refusal
         except BatchRefused as refusal:
             self.message_user(request, str(refusal), messages.WARNING)
-            url = reverse("admin:sagas_saga_dashboard", current_app=self.admin_site.name)
+            url = self.url_of("saga_dashboard")
             return HttpResponseRedirect(url, status=303)
         return HttpResponseRedirect(batch_url(batch, self.admin_site.name), status=303)
 
@@ -197,16 +197,14 @@ class SagaBatchAdmin(ReadOnlyAdmin):
         return found
 
     def _page(self, request: HttpRequest, batch: SagaBatch, form: StartForm | None) -> HttpResponse:
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _title(batch),
-            "opts": self.opts,
-            "media": self.media,
-            "form": form,
-            "live_url": self._url("live", batch),
+        return self.page(
+            request,
+            self.page_template,
+            title=_title(batch),
+            form=form,
+            live_url=self.url_of("sagabatch_live", batch.pk),
             **self._shown(request, batch),
-        }
-        return TemplateResponse(request, self.page_template, context)
+        )
 
     def _shown(self, request: HttpRequest, batch: SagaBatch) -> dict[str, Any]:
         state = request.GET.get("state")
@@ -229,14 +227,14 @@ class SagaBatchAdmin(ReadOnlyAdmin):
             "no_worker": not alive and batch.status == BatchStatus.RUNNING,
             "is_over": batch.status in (BatchStatus.DONE, BatchStatus.CANCELLED),
             "acts": [
-                (self._url_of_act(batch, act), label)
+                (self.url_of("sagabatch_act", batch.pk, act), label)
                 for act, label, offered in (
                     ("suspend", _("Suspend"), batch.status == BatchStatus.RUNNING),
                     ("stop", _("Stop"), batch.status in (*_STARTABLE, BatchStatus.RUNNING)),
                 )
                 if offered
             ],
-            "start_url": self._url_of_act(batch, "start"),
+            "start_url": self.url_of("sagabatch_act", batch.pk, "start"),
         }
 
     def _samples(self, request: HttpRequest, batch: SagaBatch) -> list[tuple[str, str, Any]]:
@@ -245,12 +243,6 @@ class SagaBatchAdmin(ReadOnlyAdmin):
             for saga_id, plan in samples(batch, by=request.user)
             if plan.refusal is None
         ]
-
-    def _url(self, name: str, batch: SagaBatch) -> str:
-        return reverse(f"admin:sagas_sagabatch_{name}", args=[batch.pk], current_app=self.admin_site.name)
-
-    def _url_of_act(self, batch: SagaBatch, act: str) -> str:
-        return reverse("admin:sagas_sagabatch_act", args=[batch.pk, act], current_app=self.admin_site.name)
 
 
 _STARTABLE = (BatchStatus.DRAFT, BatchStatus.SUSPENDED)

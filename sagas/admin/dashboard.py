@@ -10,14 +10,13 @@ from uuid import uuid4
 from django.core.exceptions import PermissionDenied
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils import timezone
-from django.utils.formats import number_format
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from sagas.admin.paginator import MOST
+from sagas.admin.paginator import capped
 from sagas.admin.readonly import ReadOnlyAdmin, short
 from sagas.admin.times import NOTHING, ago, span
 from sagas.figures import Act, Dashboard, DefinitionFigures, FailureGroup, HalfHour, dashboard
@@ -67,15 +66,13 @@ class DashboardAdmin(ReadOnlyAdmin):
 
     def dashboard_view(self, request: HttpRequest) -> HttpResponse:
         """Show the dashboard."""
-        context = {
-            **self.admin_site.each_context(request),
-            "title": _("How the sagas fare"),
-            "opts": self.opts,
-            "media": self.media,
-            "live_url": reverse("admin:sagas_saga_figures", current_app=self.admin_site.name),
+        return self.page(
+            request,
+            self.dashboard_template,
+            title=_("How the sagas fare"),
+            live_url=self.url_of("saga_figures"),
             **self._figures(request),
-        }
-        return TemplateResponse(request, self.dashboard_template, context)
+        )
 
     def figures_view(self, request: HttpRequest) -> HttpResponse:
         """Show the part that changes: for the page's script."""
@@ -108,18 +105,18 @@ class DashboardAdmin(ReadOnlyAdmin):
         tiles = found.tiles
         assert tiles is not None
         yield Tile(
-            _("Need attention"), _count(tiles.attention), self._list("tab=attention"), _bad(tiles.attention)
+            _("Need attention"), capped(tiles.attention), self._list("tab=attention"), _bad(tiles.attention)
         )
-        yield Tile(_("Stuck"), _count(tiles.stuck), self._list("tab=stuck"), _bad(tiles.stuck))
-        yield Tile(_("Running"), _count(tiles.running), self._list("tab=running"))
-        yield Tile(_("Retrying"), _count(tiles.retrying), self._list("tab=retrying"))
-        yield Tile(_("Compensating"), _count(tiles.compensating), self._list("tab=compensating"))
-        yield Tile(_("Suspended"), _count(tiles.suspended), self._list("tab=suspended"))
+        yield Tile(_("Stuck"), capped(tiles.stuck), self._list("tab=stuck"), _bad(tiles.stuck))
+        yield Tile(_("Running"), capped(tiles.running), self._list("tab=running"))
+        yield Tile(_("Retrying"), capped(tiles.retrying), self._list("tab=retrying"))
+        yield Tile(_("Compensating"), capped(tiles.compensating), self._list("tab=compensating"))
+        yield Tile(_("Suspended"), capped(tiles.suspended), self._list("tab=suspended"))
         oldest = NOTHING if tiles.oldest_open is None else span(found.at - tiles.oldest_open)
         yield Tile(_("Oldest open"), oldest, self._list("tab=all"))
         if found.workers is not None:
             alive = sum(worker.is_alive for worker in found.workers)
-            url = reverse("admin:sagas_worker_changelist", current_app=self.admin_site.name)
+            url = self.url_of("worker_changelist")
             yield Tile(_("Workers at work"), str(alive), url)
 
     def _group(self, group: FailureGroup) -> dict[str, Any]:
@@ -136,7 +133,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         }
 
     def _list(self, query: str) -> str:
-        url = reverse("admin:sagas_saga_changelist", current_app=self.admin_site.name)
+        url = self.url_of("saga_changelist")
         return f"{url}?{query}" if query else url
 
 
@@ -144,16 +141,11 @@ def _definition(found: DefinitionFigures) -> dict[str, Any]:
     took = found.duration
     return {
         "figures": found,
-        "open": _count(found.open),
+        "open": capped(found.open),
         "rate": f"{100 * found.failed / found.passed:.1f} %" if found.passed else NOTHING,
         "p50": span(took.p50) if took else NOTHING,
         "p95": span(took.p95) if took else NOTHING,
     }
-
-
-def _count(number: int) -> str:
-    shown = number_format(min(number, MOST), force_grouping=True)
-    return _("%(most)s+") % {"most": shown} if number > MOST else shown
 
 
 def _bad(number: int) -> str:

@@ -8,8 +8,7 @@ from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -63,7 +62,7 @@ class HoldAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("held"))
     def what(self, held: Hold) -> SafeString:
-        url = reverse("admin:sagas_hold_release", args=[held.pk], current_app=self.admin_site.name)
+        url = self.url_of("hold_release", held.pk)
         return format_html('{} <a href="{}">{}</a>', held, url, _("Release…"))
 
     @admin.display(description=gettext_lazy("since"))
@@ -86,7 +85,7 @@ class HoldAdmin(ReadOnlyAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         may_hold = Actor.of(request.user).may(PERMISSION)
-        hold_url = reverse("admin:sagas_hold_hold", current_app=self.admin_site.name) if may_hold else ""
+        hold_url = self.url_of("hold_hold") if may_hold else ""
         return super().changelist_view(request, {"hold_url": hold_url} | (extra_context or {}))
 
     @apart_from_requests
@@ -106,7 +105,7 @@ class HoldAdmin(ReadOnlyAdmin):
             text = _("%(name)s is held: no new attempt goes forward. Compensations go on.") % {"name": name}
             self.message_user(request, text, messages.SUCCESS)
             return self._back()
-        return self._page(request, title=_("Hold"), form=form, confirm=_("Hold"))
+        return self.page(request, self.form_template, title=_("Hold"), form=form, confirm=_("Hold"))
 
     @apart_from_requests
     def release_view(self, request: HttpRequest, hold_id: int) -> HttpResponse:
@@ -119,7 +118,14 @@ class HoldAdmin(ReadOnlyAdmin):
             raise Http404(_("There is no hold %(id)s.") % {"id": hold_id})
         if request.method != "POST":
             title = _("Release %(name)s") % {"name": held}
-            return self._page(request, title=title, held=held, since=ago(held.at), confirm=_("Yes, release"))
+            return self.page(
+                request,
+                self.form_template,
+                title=title,
+                held=held,
+                since=ago(held.at),
+                confirm=_("Yes, release"),
+            )
         number = release(held, by=request.user)
         text = ngettext(
             "%(name)s was released: %(number)d saga waited for that and goes on.",
@@ -130,12 +136,8 @@ class HoldAdmin(ReadOnlyAdmin):
         return self._back()
 
     def _back(self) -> HttpResponse:
-        url = reverse("admin:sagas_hold_changelist", current_app=self.admin_site.name)
+        url = self.url_of("hold_changelist")
         return HttpResponseRedirect(url, status=303)
-
-    def _page(self, request: HttpRequest, **context: Any) -> HttpResponse:
-        around = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        return TemplateResponse(request, self.form_template, {**around, **context})
 
 
 def _require_permission(request: HttpRequest) -> None:

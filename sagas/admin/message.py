@@ -10,8 +10,7 @@ from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import Q, QuerySet
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
@@ -141,7 +140,7 @@ class InboxMessageAdmin(EventAdmin):
         if message.status != InboxStatus.DEAD:
             return None
         links = [
-            format_html('<a href="{}">{}…</a>', self._url(message, act), label)
+            format_html('<a href="{}">{}…</a>', self.url_of("inboxmessage_act", message.pk, act), label)
             for act, (label, _permission, _perform) in ACTS.items()
         ]
         return format_html("{} {}", *links)
@@ -191,23 +190,15 @@ class InboxMessageAdmin(EventAdmin):
             else:
                 text = _("%(act)s was requested for %(letter)s.") % {"act": label, "letter": letter}
                 self.message_user(request, text, messages.SUCCESS)
-            url = reverse(
-                "admin:sagas_inboxmessage_change", args=[letter.pk], current_app=self.admin_site.name
-            )
+            url = self.url_of("inboxmessage_change", letter.pk)
             return HttpResponseRedirect(url, status=303)
-        context = {
-            **self.admin_site.each_context(request),
-            "title": f"{label}: {letter.topic}",
-            "opts": self.opts,
-            "media": self.media,
-            "letter": letter,
-            "badge": delivery_badge(letter),
-            "label": label,
-            "form": form,
-            "data": payload(redacted(letter.data)),
-        }
-        return TemplateResponse(request, self.act_template, context)
-
-    def _url(self, letter: InboxMessage, act: str) -> str:
-        name = "admin:sagas_inboxmessage_act"
-        return reverse(name, args=[letter.pk, act], current_app=self.admin_site.name)
+        return self.page(
+            request,
+            self.act_template,
+            title=f"{label}: {letter.topic}",
+            letter=letter,
+            badge=delivery_badge(letter),
+            label=label,
+            form=form,
+            data=payload(redacted(letter.data)),
+        )

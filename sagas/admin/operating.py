@@ -11,8 +11,7 @@ from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.db import transaction
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.functional import Promise
 from django.utils.safestring import SafeString
 from django.utils.text import capfirst
@@ -95,9 +94,7 @@ class OperatingAdmin(ReadOnlyAdmin):
 
     def operation_url(self, saga: Saga, operation: str) -> str:
         """Return the address where an operation is looked at first."""
-        return reverse(
-            "admin:sagas_saga_operate", args=[saga.pk, operation], current_app=self.admin_site.name
-        )
+        return self.url_of("saga_operate", saga.pk, operation)
 
     @apart_from_requests
     def operate_view(self, request: HttpRequest, saga_id: UUID, operation: str) -> HttpResponse:
@@ -192,26 +189,21 @@ class OperatingAdmin(ReadOnlyAdmin):
             if refusal.code == "permission_denied":
                 raise PermissionDenied(refusal.why)
             plan = Preview(operation.name, saga.revision, refusal)
-        return TemplateResponse(
+        return self.page(
             request,
             self.preview_template,
-            {
-                **self.admin_site.each_context(request),
-                "title": _("%(operation)s saga %(name)s")
-                % {"operation": operation.label, "name": saga.key or saga.pk},
-                "opts": self.opts,
-                "media": self.media + form.media,
-                "saga": saga,
-                "operation": operation,
-                "form": form,
-                "plan": plan,
-                "refusal": _sentence(plan.refusal) if plan else "",
-                "effects": list(effects_of(plan)) if plan else [],
-                "evidence": list(_evidence(locked, shown)) if operation.name == "resolve" else [],
-                "back": self.saga_url(saga.pk),
-                "confirm": _("Yes, %(operation)s") % {"operation": str(operation.label).lower()},
-            },
             status=status,
+            title=_("%(operation)s saga %(name)s")
+            % {"operation": operation.label, "name": saga.key or saga.pk},
+            saga=saga,
+            operation=operation,
+            form=form,
+            plan=plan,
+            refusal=_sentence(plan.refusal) if plan else "",
+            effects=list(effects_of(plan)) if plan else [],
+            evidence=list(_evidence(locked, shown)) if operation.name == "resolve" else [],
+            back=self.saga_url(saga.pk),
+            confirm=_("Yes, %(operation)s") % {"operation": str(operation.label).lower()},
         )
 
 

@@ -32,6 +32,10 @@ class CappedPaginator(Paginator):
     @property
     def shown_count(self) -> str:
         """The count for people to read."""
-        if self.count > MOST:
-            return _("%(most)s+") % {"most": number_format(MOST, force_grouping=True)}
-        return number_format(self.count)
+        return capped(self.count)
+
+
+def capped(number: int) -> str:
+    """Return a number that was counted up to `MOST` + 1, for people to read."""
+    shown = number_format(min(number, MOST), force_grouping=True)
+    return _("%(most)s+") % {"most": shown} if number > MOST else shown

@@ -8,6 +8,7 @@ from uuid import UUID
 from django.contrib import admin
 from django.contrib.auth import get_permission_codename
 from django.http import HttpRequest, HttpResponse
+from django.template.response import TemplateResponse
 from django.urls import reverse
 from django.utils.html import format_html
 from django.utils.module_loading import import_string
@@ -64,9 +65,20 @@ class ReadOnlyAdmin(ModelAdmin):
         title = capfirst(self.opts.verbose_name_plural)
         return super().changelist_view(request, {"title": title} | (extra_context or {}))
 
+    def page(
+        self, request: HttpRequest, template: str, *, status: int = 200, **context: Any
+    ) -> TemplateResponse:
+        """Return a page of our own, within the site."""
+        around = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
+        return TemplateResponse(request, template, {**around, **context}, status=status)
+
+    def url_of(self, name: str, *args: Any) -> str:
+        """Return the address of one of our own views, on this site."""
+        return reverse(f"admin:sagas_{name}", args=args, current_app=self.admin_site.name)
+
     def saga_url(self, saga_id: UUID) -> str:
         """Return the address of a saga's page on this site."""
-        return reverse("admin:sagas_saga_change", args=[saga_id], current_app=self.admin_site.name)
+        return self.url_of("saga_change", saga_id)
 
     def saga_link(self, saga_id: UUID) -> SafeString:
         """Return a link to a saga's page, with the end of its id: all ids of a day begin alike."""

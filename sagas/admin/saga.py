@@ -19,7 +19,7 @@ from django.http import (
     JsonResponse,
 )
 from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
@@ -181,7 +181,7 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
             if late
             else "",
             "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=DatabaseTime())),
-            "dashboard_url": reverse("admin:sagas_saga_dashboard", current_app=self.admin_site.name),
+            "dashboard_url": self.url_of("saga_dashboard"),
             "start_url": self.start_url() if self.may_start(request) else "",
         }
 
@@ -196,20 +196,13 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
         if request.method not in ("GET", "HEAD"):
             return HttpResponseNotAllowed(["GET", "HEAD"])
         locked = self.look(request, _id(object_id))
-        live = reverse("admin:sagas_saga_live", args=[locked.saga.pk], current_app=self.admin_site.name)
-        return TemplateResponse(
+        return self.page(
             request,
             self.detail_template,
-            {
-                **self.admin_site.each_context(request),
-                "title": str(locked.saga),
-                "opts": self.opts,
-                "media": self.media,
-                "has_view_permission": True,
-                "live_url": live,
-                **self._shown(request, locked),
-                **(extra_context or {}),
-            },
+            title=str(locked.saga),
+            live_url=self.url_of("saga_live", locked.saga.pk),
+            **self._shown(request, locked),
+            **(extra_context or {}),
         )
 
     def live_view(self, request: HttpRequest, saga_id: UUID) -> HttpResponse:
@@ -237,9 +230,7 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
             **page.context,
             "buttons": self.buttons(locked, by=request.user),
             "looked_at": database_now(Saga.objects.db),
-            "data_url": reverse(
-                "admin:sagas_saga_data", args=[locked.saga.pk], current_app=self.admin_site.name
-            ),
+            "data_url": self.url_of("saga_data", locked.saga.pk),
         }
 
     def history_view(

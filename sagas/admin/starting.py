@@ -2,15 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
 from uuid import uuid4
 
 from django import forms
 from django.contrib import messages
 from django.core.exceptions import PermissionDenied
 from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
-from django.template.response import TemplateResponse
-from django.urls import URLPattern, path, reverse
+from django.urls import URLPattern, path
 from django.utils.html import format_html
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
@@ -61,7 +59,7 @@ class StartingAdmin(ReadOnlyAdmin):
 
     def start_url(self) -> str:
         """Return the address where a definition is chosen."""
-        return reverse("admin:sagas_saga_choose", current_app=self.admin_site.name)
+        return self.url_of("saga_choose")
 
     def may_start(self, request: HttpRequest) -> bool:
         """Say whether the user may start anything."""
@@ -76,11 +74,11 @@ class StartingAdmin(ReadOnlyAdmin):
             (
                 definition,
                 (definition.__doc__ or "").strip().partition("\n")[0],
-                reverse("admin:sagas_saga_start", args=[definition.name], current_app=self.admin_site.name),
+                self.url_of("saga_start", definition.name),
             )
             for definition in found
         ]
-        return self._page(request, title=_("Start a saga"), choices=choices)
+        return self.page(request, self.start_template, title=_("Start a saga"), choices=choices)
 
     def start_view(self, request: HttpRequest, definition: str) -> HttpResponse:
         """Ask for the input of a saga; on POST start it, and go to its page."""
@@ -102,7 +100,7 @@ class StartingAdmin(ReadOnlyAdmin):
             if done is not None:
                 return done
         title = _("Start %(definition)s") % {"definition": wanted.name}
-        return self._page(request, title=title, definition=wanted, form=form, input=input)
+        return self.page(request, self.start_template, title=title, definition=wanted, form=form, input=input)
 
     def _start(
         self, request: HttpRequest, definition: type[SagaDefinition], form: StartForm, input: InputForm
@@ -125,10 +123,6 @@ class StartingAdmin(ReadOnlyAdmin):
             self.message_user(request, _("%(saga)s was started.") % {"saga": saga}, messages.SUCCESS)
             return HttpResponseRedirect(self.saga_url(saga.pk), status=303)
         return None
-
-    def _page(self, request: HttpRequest, **context: Any) -> HttpResponse:
-        around = {**self.admin_site.each_context(request), "opts": self.opts, "media": self.media}
-        return TemplateResponse(request, self.start_template, {**around, **context})
 
 
 def _startable(request: HttpRequest) -> list[type[SagaDefinition]]:

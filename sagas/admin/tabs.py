@@ -8,12 +8,10 @@ from typing import Any
 
 from django.db import connections
 from django.db.models import QuerySet
-from django.utils.formats import number_format
 from django.utils.functional import Promise
-from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sagas.admin.paginator import MOST
+from sagas.admin.paginator import MOST, capped
 from sagas.engine.recovery import overdue
 from sagas.models import Saga
 from sagas.models.saga import RETRYING
@@ -98,7 +96,7 @@ def shown_tabs(sagas: QuerySet[Any], current: str | None) -> list[ShownTab]:
     """Return the tabs with how many sagas each has, counted no further than is of use: one statement."""
     counts = capped_counts({name: tab.select(sagas) for name, tab in TABS.items()})
     return [
-        ShownTab(tab.label, f"?{PARAMETER}={name}", _count(counts[name]), name == current)
+        ShownTab(tab.label, f"?{PARAMETER}={name}", capped(counts[name]), name == current)
         for name, tab in TABS.items()
     ]
 
@@ -114,8 +112,3 @@ def capped_counts(wanted: Mapping[str, QuerySet[Any]]) -> dict[str, int]:
     with connections[Saga.objects.db].cursor() as cursor:
         cursor.execute(f"SELECT {', '.join(parts)}", values)
         return dict(zip(wanted, cursor.fetchone(), strict=True))
-
-
-def _count(number: int) -> str:
-    shown = number_format(min(number, MOST), force_grouping=True)
-    return _("%(most)s+") % {"most": shown} if number > MOST else shown
