@@ -2,9 +2,13 @@
 
 from __future__ import annotations
 
-import pytest
+from itertools import groupby
 
-from sagas import SubSaga
+import pytest
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+from sagas import HALT, OutcomeUnknown, Parallel, RetryLater, SubSaga
 from sagas.models import HistoryEntry, Saga, SagaFact, SagaStep
 from sagas.operations.catalogue import OPERATIONS
 from sagas.operations.performing import perform
@@ -12,7 +16,7 @@ from sagas.operations.previewing import preview
 from sagas.testing import advance, run_due, run_saga
 from tests.operations import situations
 from tests.operations.test_table import TABLE
-from tests.samples import HOUR, step
+from tests.samples import HOUR, ONCE, step
 
 pytestmark = pytest.mark.django_db
 
@@ -97,3 +101,45 @@ def test_child_sagas_are_left_alone(define, play):
     assert told(preview(saga.pk, "compensate", by=None)) == ["undo child", "undo book"]
     run_due()
     assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
+
+
+def by_stage(calls: list[str], stage_of: dict[str, int]) -> list[list[str]]:
+    """Calls in their order, those of one stage in any."""
+    groups = groupby(calls, key=lambda call: (call.startswith("undo "), stage_of[call.removeprefix("undo ")]))
+    return [sorted(group) for _stage, group in groups]
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(
+    widths=st.lists(st.integers(1, 3), min_size=1, max_size=5),
+    failing=st.integers(0, 14),
+    in_doubt=st.booleans(),
+    operation=st.sampled_from(["retry", "compensate"]),
+)
+def test_whatever_is_previewed_is_what_runs(define, play, widths, failing, in_doubt, operation):
+    stages = [[f"s{stage}{letter}" for letter in "abc"[:width]] for stage, width in enumerate(widths)]
+    names = [name for stage in stages for name in stage]
+    fails = names[failing % len(names)]
+    stage_of = {name: number for number, stage in enumerate(stages) for name in stage}
+    definition = define(
+        *(Parallel(*(step(name, retry=ONCE) for name in stage)) for stage in stages), on_exhausted=HALT
+    )
+    play.says(fails, OutcomeUnknown("no answer") if in_doubt else RetryLater("busy"))
+    saga = run_saga(definition, {})
+    assert saga.status == "failed"
+
+    plan = preview(saga.pk, operation, by=None)
+    begun = len(play.calls)
+    perform(saga.pk, operation, by=None)
+    advance(HOUR)
+
+    assert by_stage(told(plan), stage_of) == by_stage(play.calls[begun:], stage_of)
+    saga.refresh_from_db()
+    assert saga.status == ("completed" if operation == "retry" else "compensated")
+    undone = {call.step for call in plan.calls if call.direction == "back"}
+    assert set(plan.kept) == (
+        {step.name for step in saga.steps.all()} - {call.step for call in plan.calls}
+        if operation == "retry"
+        else set()
+    )
+    assert not undone & set(plan.kept)
