@@ -44,8 +44,8 @@ def _run(sagas: int, redis: Redis) -> float:
     last = [chain(step_0.s(), step_1.s(), step_2.s()).apply_async().id for _ in range(sagas)]
     kept_as = [f"celery-task-meta-{task}" for task in last]
     score.wait_until(lambda: redis.exists(*kept_as) == sagas, what=f"{sagas} chains end")
-    results = [json.loads(result) for result in redis.mget(kept_as)]
-    if any(result["status"] != "SUCCESS" for result in results):
+    results = [json.loads(result or "{}") for result in redis.mget(kept_as)]
+    if any(result.get("status") != "SUCCESS" for result in results):
         raise RuntimeError("Not every chain succeeded.")
     return max(datetime.fromisoformat(result["date_done"]).timestamp() for result in results)
 
