@@ -16,6 +16,7 @@ class SagasConfig(AppConfig):
 
         autodiscover_modules("sagas")
 
-        from sagas.choreography import webhooks
+        from sagas.choreography import transports, webhooks
 
         webhooks.install()
+        transports.install()

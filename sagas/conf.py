@@ -14,6 +14,7 @@ from django.core.exceptions import ImproperlyConfigured
 from django.core.signals import setting_changed
 
 if TYPE_CHECKING:
+    from sagas.definitions.transports import Transport
     from sagas.definitions.webhooks import Webhook
 
 
@@ -47,6 +48,8 @@ class SagaSettings:
     """The secrets of other systems that may publish events over the API, by the `source` of their events."""
     webhooks: Sequence[Webhook] = ()
     """Who outside is told of sagas that ended or need a person."""
+    transports: Sequence[Transport] = ()
+    """Message brokers outside, to which events are sent and from which they are received."""
     max_hops: int = 20
     """How many events may follow one from another before the next is not delivered without a person."""
     idempotency_ttl: timedelta = timedelta(days=7)

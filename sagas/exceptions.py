@@ -100,6 +100,10 @@ class LetterRefused(SagaError):
         self.letter = letter
 
 
+class EventClash(SagaError):
+    """An event arrived under the id of another one."""
+
+
 class PermissionRefused(SagaError):
     """Whoever asked may not."""
 

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
 from typing import Any
-from uuid import NAMESPACE_URL, UUID, uuid5
 
 from django.db import transaction
 from django.utils.decorators import method_decorator
-from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
@@ -20,12 +17,11 @@ from sagas.api.parsers import SagaJSONParser
 from sagas.api.problems import ProblemViews
 from sagas.api.senders import SignedBySender
 from sagas.api.throttles import SagaThrottle
-from sagas.definitions import Event
-from sagas.engine.publications import publish
+from sagas.choreography.arrivals import arrive
+from sagas.exceptions import EventClash
 from sagas.keys import MAX_KEY
 from sagas.messaging import MAX_TOPIC
 from sagas.models import OutboxMessage
-from sagas.telemetry import traceparent_of
 
 
 class CloudEventParser(SagaJSONParser):
@@ -69,34 +65,9 @@ class Events(ProblemViews):
         """Publish."""
         form = CloudEventSerializer(data=request.data)
         form.is_valid(raise_exception=True)
-        given: Mapping[str, Any] = form.validated_data
-        pk = _id_of(given)
-        said: dict[str, Any] = {"id": str(pk), "type": given["type"]}
-        if (known := OutboxMessage.objects.filter(event_id=pk).first()) is not None:
-            if (known.topic, known.key, known.data) != (given["type"], given["subject"], given["data"]):
-                raise EventIdReused(
-                    _("An event with this id has arrived, and it is another one. Use a new id.")
-                )
-            return Response(said | {"already": True}, status=202)
-        publish(
-            Event(
-                given["type"],
-                given["data"],
-                given["subject"],
-                id=pk,
-                correlation_id=given["correlationid"],
-                causation_id=given["causationid"],
-                source=given["source"],
-                traceparent=traceparent_of(given.get("traceparent")),
-                hops=given["hops"],
-            )
-        )
-        return Response(said, status=202)
-
-
-def _id_of(given: Mapping[str, Any]) -> UUID:
-    """Return the id by which the event is known here: its own if that is a UUID, else one made of it."""
-    try:
-        return UUID(given["id"])
-    except ValueError:
-        return uuid5(NAMESPACE_URL, f"{given['source']}\x1f{given['id']}")
+        try:
+            pk, already = arrive(form.validated_data)
+        except EventClash as clash:
+            raise EventIdReused(str(clash)) from clash
+        said: dict[str, Any] = {"id": str(pk), "type": form.validated_data["type"]}
+        return Response(said | ({"already": True} if already else {}), status=202)

@@ -22,6 +22,7 @@ from sagas.definitions.participant import ALWAYS, NEVER, Participant, Resend
 from sagas.definitions.policies import PATIENT, PERSISTENT, STANDARD, RetryPolicy
 from sagas.definitions.registry import holdable, register, registry
 from sagas.definitions.subscriptions import Subscription, subscribe, subscriptions
+from sagas.definitions.transports import Transport
 from sagas.definitions.waits import Approval, Sleep, WaitForEvent
 from sagas.definitions.webhooks import Webhook
 
@@ -58,6 +59,7 @@ __all__ = [
     "SubSagas",
     "Subscription",
     "TimedOut",
+    "Transport",
     "WaitForEvent",
     "Webhook",
     "choreographies",
