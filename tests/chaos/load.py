@@ -5,12 +5,12 @@ from __future__ import annotations
 import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from threading import Event, Lock
 from uuid import NAMESPACE_URL, uuid5
 
 from tests.chaos.client import Client, GaveUp
-from tests.chaos.plans import Act, Planned
+from tests.chaos.plans import CODA, Act, Planned
 
 CLIENTS = 24
 TOPIC = "chaos.paid"
@@ -67,8 +67,10 @@ class Load:
         for planned in self._plans:
             time.sleep(max(0.0, self._began + planned.at - time.monotonic()))
             if planned.number >= self._least and self._enough.is_set():
-                return
+                break
             self._running.append(self._threads.submit(self._see_through, planned))
+        for number, last in enumerate(CODA, start=planned.number):
+            self._running.append(self._threads.submit(self._see_through, replace(last, number=number)))
 
     def _see_through(self, planned: Planned) -> None:
         saga = self._start(planned)

@@ -9,14 +9,16 @@ from datetime import timedelta
 from typing import Any, TypeVar
 
 from sagas import OutcomeUnknown, PermanentFailure, RetryLater, StepContext, participants
+from sagas.models import SagaStep
+from sagas.states import StepStatus
 from tests.chaos.ledger import Kind, Service
 from tests.chaos.models import Entry
 from tests.chaos.wire import WORLD, Message, NoAnswer, ask, ask_on_loop
 
 PATIENCE = 3.5
 """Seconds until a sync call gives up by itself: later than the engine gives it up."""
-LONG = 5.0
-"""Seconds that a local call dawdles before it does anything: it has been undone by then."""
+LONG = 10.0
+"""Seconds for which a local call waits at most to be undone before it does anything."""
 SOON = timedelta(milliseconds=200)
 
 Act = Callable[[StepContext], dict[str, Any]]
@@ -74,7 +76,7 @@ def acting_here(name: str) -> Act:
 
     def act(ctx: StepContext) -> dict[str, Any]:
         fate = _fate(ctx, name)
-        _meet(fate, before=True)
+        _meet(ctx, name, fate, before=True)
         key = ctx.idempotency_key
 
         def happen() -> dict[str, Any]:
@@ -82,7 +84,7 @@ def acting_here(name: str) -> Act:
             return {}
 
         participants.effect_once(key, happen)
-        _meet(fate, before=False)
+        _meet(ctx, name, fate, before=False)
         return {"attempt": ctx.attempt}
 
     return _named(act, name)
@@ -95,9 +97,9 @@ def undoing_here(name: str) -> Callable[[StepContext], None]:
         assert ctx.undoes is not None
         undoes = ctx.undoes
         fate = _fate(ctx, f"undo {name}")
-        _meet(fate, before=True)
+        _meet(ctx, name, fate, before=True)
         participants.undo_once(undoes, lambda result: _enter(ctx, name, Service.LOCAL, Kind.UNDONE, undoes))
-        _meet(fate, before=False)
+        _meet(ctx, name, fate, before=False)
 
     return _named(undo, f"undo_{name}")
 
@@ -108,8 +110,8 @@ def writing(name: str) -> Act:
     def write(ctx: StepContext) -> dict[str, Any]:
         _enter(ctx, name, Service.ATOMIC, Kind.DONE, ctx.idempotency_key)
         fate = _fate(ctx, name)
-        _meet(fate, before=True)
-        _meet(fate, before=False)
+        _meet(ctx, name, fate, before=True)
+        _meet(ctx, name, fate, before=False)
         return {"attempt": ctx.attempt}
 
     return _named(write, name)
@@ -170,7 +172,7 @@ def _fate(ctx: StepContext, call: str) -> str:
     return fates[ctx.attempt - 1] if ctx.attempt <= len(fates) else "ok"
 
 
-def _meet(fate: str, *, before: bool) -> None:
+def _meet(ctx: StepContext, name: str, fate: str, *, before: bool) -> None:
     """Do what a service's fate is, where the service is this process."""
     match fate, before:
         case "refuse", True:
@@ -180,7 +182,14 @@ def _meet(fate: str, *, before: bool) -> None:
         case ("error", True) | ("error_after", False):
             raise Failed
         case "too_late", True:
-            time.sleep(LONG)
+            _wait_until_undone(ctx, name)
+
+
+def _wait_until_undone(ctx: StepContext, name: str) -> None:
+    given_up_at = time.monotonic() + LONG
+    undone = SagaStep.objects.filter(saga=ctx.saga_id, name=name, status=StepStatus.COMPENSATED)
+    while not undone.exists() and time.monotonic() < given_up_at:
+        time.sleep(0.02)
 
 
 def _enter(ctx: StepContext, name: str, service: Service, kind: Kind, key: str) -> None:

@@ -92,6 +92,13 @@ CAST = (
     Planned(definition="chaos.locked", fates={"spend": ["slow", "refuse"]}, purse="1"),
 )
 
+CODA = (
+    # Started when the faults are over: what comes late must live to do so, and is not killed before.
+    *3 * (_doubtful(fates={"noted": ["too_late"]}),),
+    _linear(fates={"charge": ["dawdle", "slow"]}),
+    _linear(fates={"charge": ["slow"], "ship": ["slow"]}, acts=(Act("cancel", 0.5),)),
+)
+
 _KNOWING = ("lose", "error", "error_after", "busy", "slow", "slow", "hang", "late", "dawdle")
 _SMART = (*_KNOWING, "too_late")
 """Where there is a tombstone, an action may come too late for its undo."""
