@@ -120,6 +120,11 @@ class Locked:
         """The definition's steps, as far as this saga has them, by stage and name."""
         return self.definition.outline().only(frozenset(self.steps))
 
+    @property
+    def has_begun(self) -> bool:
+        """Whether anything of it was begun."""
+        return any(step.started_at is not None for step in self.steps.values())
+
     def step(self, name: str) -> SagaStep:
         """Return a step that is about to change."""
         return self.touched.setdefault(name, self.steps[name])

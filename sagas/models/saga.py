@@ -225,11 +225,17 @@ class Saga(StatusModel):
         self.fence += 1
         self._end(now)
 
-    @transition(field=status, source=[S.SUSPENDED, S.FAILED], target=RETURN_VALUE(S.RUNNING, S.COMPENSATING))
-    def resume(self) -> SagaStatus:
-        """Go on the way it went."""
+    @transition(
+        field=status,
+        source=[S.SUSPENDED, S.FAILED],
+        target=RETURN_VALUE(S.PENDING, S.RUNNING, S.COMPENSATING),
+    )
+    def resume(self, *, has_begun: bool) -> SagaStatus:
+        """Go on the way it went; what has not begun is pending again, and may have to wait for its turn."""
         self.attention = ""
-        return S.RUNNING if self.direction == Direction.FORWARD else S.COMPENSATING
+        if self.direction == Direction.BACK:
+            return S.COMPENSATING
+        return S.RUNNING if has_begun else S.PENDING
 
     def note_error(self, error_class: str, error: str, *, step: str) -> None:
         """Remember what went wrong last, and group it with its like."""

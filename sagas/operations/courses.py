@@ -41,7 +41,7 @@ def resume_refusal(locked: Locked, request: Request) -> Refusal | None:
 def resume(locked: Locked, request: Request) -> None:
     """Let it go on the way it went."""
     if locked.saga.status == SagaStatus.SUSPENDED:
-        locked.move(locked.saga.resume, act=request.act)
+        locked.move(locked.saga.resume, has_begun=locked.has_begun, act=request.act)
         locked.saga.due_at = locked.now
     else:
         locked.record(**request.act)  # It is due already: the wake-up that follows is what it lacked.

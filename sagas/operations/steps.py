@@ -161,7 +161,7 @@ def approval_permission(locked: Locked) -> str:
 def go_on(locked: Locked, request: Request, **record: Any) -> None:
     """Have a worker look at the saga, after somebody's act on it."""
     if locked.saga.status in AT_REST:
-        locked.move(locked.saga.resume, act={**request.act, **record})
+        locked.move(locked.saga.resume, has_begun=locked.has_begun, act={**request.act, **record})
     else:
         locked.record(**request.act, **record)
     locked.saga.due_at = locked.now

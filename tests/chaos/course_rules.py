@@ -16,8 +16,8 @@ TRANSITIONS = {
     "pending": {"running", "compensating", "suspended", "abandoned"},
     "running": {"completed", "compensating", "failed", "suspended", "abandoned"},
     "compensating": {"compensated", "failed", "suspended", "abandoned"},
-    "suspended": {"running", "compensating", "abandoned"},
-    "failed": {"running", "compensating", "abandoned"},
+    "suspended": {"pending", "running", "compensating", "abandoned"},
+    "failed": {"pending", "running", "compensating", "abandoned"},
 }
 UNDONE_PARTS = {"completed": {"compensating"}}
 """What only a saga does that is a part of another."""

@@ -41,7 +41,7 @@ def test_it_asks_an_operation_of_a_saga_and_says_who_and_why(sagas):
     ("command", "state", "now"),
     [
         ("retry_sagas", "failed", "running"),
-        ("resume_sagas", "suspended", "running"),
+        ("resume_sagas", "suspended", "pending"),
         ("compensate_sagas", "failed", "compensating"),
     ],
 )

@@ -22,6 +22,7 @@ from sagas.engine.heartbeat import note_wishes
 from sagas.exceptions import LockHeld
 from sagas.models import Hold, Permit, Saga, SemanticLock
 from sagas.operations.holding import hold, release
+from sagas.operations.performing import perform
 from sagas.testing import advance, run_due, run_saga
 from tests.engine.hands import Hand
 from tests.samples import HOUR, MINUTE, SECOND, OrderInput, statuses, step
@@ -80,6 +81,37 @@ def test_a_halted_saga_keeps_its_locks(define, play):
     saga = run_saga(definition, {"order_id": "7"})
     assert saga.status == "failed"
     assert run_saga(definition, {"order_id": "7"}).status == "pending"
+
+
+@pytest.mark.parametrize("bound", [{"locks": [LOCK]}, {"max_running": 1}], ids=str)
+def test_what_waited_to_begin_and_was_suspended_waits_again_when_it_is_resumed(define, play, bound):
+    play.says("book", RetryLater("busy", delay=HOUR))
+    definition = define(step("book"), input=OrderInput, **bound)
+    _first, second = (run_saga(definition, {"order_id": "7"}) for _ in range(2))
+    for operation in ("suspend", "resume"):
+        perform(second.pk, operation, by="ada")
+    run_due()
+    second.refresh_from_db()
+    assert second.status == "pending"
+    assert play.calls == ["book"]
+    advance(2 * HOUR)
+    assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
+
+
+def test_what_was_halted_before_it_began_waits_when_it_is_retried(define, play):
+    play.says("book", RetryLater("busy", delay=HOUR))
+    definition = define(step("book"), step("pay"), input=OrderInput, locks=[LOCK])
+    _first, second = (run_saga(definition, {"order_id": "7"}) for _ in range(2))
+    define(step("book"), input=OrderInput, locks=[LOCK])
+    advance(2 * MINUTE)
+    second.refresh_from_db()
+    assert (second.status, second.attention) == ("failed", "definition_drift")
+    define(step("book"), step("pay"), input=OrderInput, locks=[LOCK])
+    perform(second.pk, "retry", by="ada")
+    run_due()
+    second.refresh_from_db()
+    assert second.status == "pending"
+    assert play.calls == ["book"]
 
 
 def test_no_more_attempts_at_once_than_a_participant_takes(define, play):

@@ -23,7 +23,7 @@ SAGA: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "undone": ("compensating", "compensated", (), {"now": NOW}),
     "halt": ("running compensating", "failed", (Attention.CRASH_LOOP,), {}),
     "suspend": ("pending running compensating", "suspended", (), {}),
-    "resume": ("suspended failed", "running", (), {}),
+    "resume": ("suspended failed", "running", (), {"has_begun": True}),
     "abandon": ("pending running compensating suspended failed", "abandoned", (), {"now": NOW}),
 }
 
@@ -73,12 +73,18 @@ def test_a_steps_transitions_start_where_they_may(transition, status):
 
 
 @pytest.mark.parametrize(
-    ("direction", "status"), [(Direction.FORWARD, "running"), (Direction.BACK, "compensating")]
+    ("direction", "has_begun", "status"),
+    [
+        (Direction.FORWARD, True, "running"),
+        (Direction.FORWARD, False, "pending"),
+        (Direction.BACK, True, "compensating"),
+        (Direction.BACK, False, "compensating"),
+    ],
 )
 @pytest.mark.parametrize("rest", ["suspended", "failed"])
-def test_a_saga_resumes_the_way_it_went(direction, status, rest):
+def test_a_saga_resumes_the_way_it_went(direction, has_begun, status, rest):
     saga = Saga(status=rest, direction=direction, input={}, attention="crash_loop")
-    saga.resume()
+    saga.resume(has_begun=has_begun)
     assert (saga.status, saga.attention) == (status, "")
 
 

@@ -26,7 +26,7 @@ def last(saga: Saga, kind: str = HistoryKind.ACT):
     [
         ("exhausted", "retry", "failed", "running"),
         ("failed_on_the_way_back", "retry", "failed", "compensating"),
-        ("suspended", "resume", "suspended", "running"),
+        ("suspended", "resume", "suspended", "pending"),
         ("between_attempts", "suspend", "running", "suspended"),
         ("between_attempts", "compensate", "running", "compensating"),
         ("between_attempts", "retry", "", ""),

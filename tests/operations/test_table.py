@@ -34,7 +34,7 @@ TABLE = {
     "perhaps_past_its_pivot":     (RUNS,     STATE,    STOPS,    PIVOT,    DECIDES,  STATE,    GONE),
     "on_the_way_back":            (BACK,     STATE,    STOPS,    STATE,    STATE,    STATE,    GONE),
     "in_hand_on_the_way_back":    (STATE,    STATE,    ASKED,    STATE,    STATE,    STATE,    GONE),
-    "suspended":                  (STATE,    RUNS,     STATE,    BACK,     STATE,    STATE,    GONE),
+    "suspended":                  (STATE,    WAITS,    STATE,    BACK,     STATE,    STATE,    GONE),
     "suspended_between_attempts": (STATE,    RUNS,     STATE,    BACK,     RUNS,     STATE,    GONE),
     "suspended_on_the_way_back":  (STATE,    BACK,     STATE,    STATE,    STATE,    STATE,    GONE),
     "exhausted":                  (RUNS,     STATE,    STATE,    BACK,     RUNS,     STATE,    GONE),
