@@ -90,6 +90,7 @@ CAST = (
     Planned(definition="chaos.family", fates={"home": ["refuse"]}),
     Planned(definition="chaos.locked", fates={"spend": ["slow"]}, purse="1"),
     Planned(definition="chaos.locked", fates={"spend": ["slow", "refuse"]}, purse="1"),
+    Planned(definition="chaos.locked", acts=(Act("suspend", 0.0), Act("resume", 0.3)), purse="1"),
 )
 
 CODA = (
