@@ -38,16 +38,15 @@ $(VENV)/checks: requirements-dev.txt $(VENV)/runs
 demo: $(VENV)/runs
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
-# The second half runs also when the first fails: what fails on one database only says the most.
+# Both at the same time, for most of it is waiting; what SQLite's half has to say comes last. Either may fail alone: that it
+# fails on one database only says the most.
 test: $(VENV)/checks
-	@trap 'exit 130' INT; status=0; \
-	$(CLEAN) $(BIN)/python -m pytest $(ARGS) || status=$$?; \
+	@told=$$(mktemp); status=0; \
+	$(CLEAN) $(BIN)/python -m pytest $(ARGS) > $$told 2>&1 & sqlite=$$!; \
+	trap 'kill $$sqlite 2> /dev/null; rm -f $$told; exit 130' INT TERM; \
 	$(CLEAN) $(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS) || status=$$?; \
-	exit $$status
-
-# The smallest of its runs, `--profile smoke`, is among the tests. With ARGS=--mutants it is itself tested.
-chaos: $(VENV)/checks
-	$(CLEAN) $(BIN)/python -m tests.chaos $(ARGS)
+	wait $$sqlite || status=$$?; \
+	cat $$told; rm -f $$told; exit $$status
 
 # Together with what checks: it brings the PostgreSQL that is measured where none is installed.
 bench: $(VENV)/checks

@@ -7,6 +7,7 @@ from typing import Any
 
 import pytest
 from axe_playwright_python.sync_playwright import Axe  # type: ignore[import-untyped]
+from django.db import connection
 from django.urls import reverse
 from playwright.sync_api import expect
 
@@ -21,7 +22,11 @@ from tests.browser.conftest import apart_from_the_browser
 from tests.doors.conftest import root, sagas, trip, users  # noqa: F401
 from tests.samples import ONCE, OrderInput, step
 
-pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
+pytestmark = [
+    pytest.mark.django_db(transaction=True),
+    pytest.mark.processes,
+    pytest.mark.skipif(connection.vendor == "sqlite", reason="to a browser one database is like the other"),
+]
 
 LIST = "/admin/sagas/saga/"
 WIDER_THAN_THE_WINDOW = """() => [...document.querySelectorAll("#content *")]

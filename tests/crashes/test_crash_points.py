@@ -38,7 +38,7 @@ pytestmark = [
 
 PAST_EVERY_LEASE = timedelta(minutes=2)
 PAST_EVERY_WAIT = timedelta(minutes=30)
-SECOND_CRASHES = 5
+SECOND_CRASHES = 3
 DEADLY = (Mode.KILLED_BEFORE, Mode.KILLED_AFTER)
 OF_CALLS = frozenset({Mode.EXITS, Mode.RAISES})
 OF_COMMITS = frozenset({Mode.LOST, Mode.UNANSWERED})
