@@ -21,6 +21,8 @@ SAVEPOINTS = frozenset(
 """They open a transaction only within another."""
 NO_ENGINE = frozenset({"engine.transactions.durably", "engine.transactions._ask"})
 """They commit for others, who are listed."""
+BATCHES = frozenset({"operations.drafting.draft", "operations.batches._change", "operations.chunks.run"})
+"""Their processes are killed in tests/processes/test_batches.py."""
 LOOKING = frozenset({"operations.previewing.preview", "engine.atomics._was_committed"})
 """They write nothing."""
 
@@ -33,7 +35,7 @@ def committing_functions() -> set[str]:
         for file in [path] if path.suffix else path.rglob("*.py"):
             module = ".".join(file.relative_to(ROOT).with_suffix("").parts).removesuffix(".__init__")
             found |= {f"{module}.{function}" for function in _functions(ast.parse(file.read_text()))}
-    return found - SAVEPOINTS - NO_ENGINE - LOOKING
+    return found - SAVEPOINTS - NO_ENGINE - LOOKING - BATCHES
 
 
 def _functions(tree: ast.AST, prefix: str = "") -> Iterator[str]:
