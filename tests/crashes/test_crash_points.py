@@ -119,7 +119,7 @@ class Theatre:
                 self._scenario.script(stage)
                 break
             except OperationalError:
-                continue  # One that stands still holds what is asked for, until the database ends its session.
+                continue  # One that stands still holds it, until the database ends its session.
         else:
             self._scenario.script(stage)
         advance(PAST_EVERY_WAIT)
