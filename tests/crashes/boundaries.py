@@ -10,6 +10,7 @@ import os
 import signal
 import sys
 import threading
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -49,10 +50,18 @@ GOES_ON = frozenset({Mode.LOST, Mode.UNANSWERED, Mode.STOPPED})
 
 @dataclass(frozen=True)
 class Crash:
-    """Where a process is to come to grief, counting the boundaries it passes from 0, and how."""
+    """Where a process is to come to grief, and how.
 
-    at: int
+    The place is a boundary's name and which pass of it: threads take turns as they like, so a count of all
+    boundaries would lead now to a call and now to a COMMIT.
+    """
+
+    boundary: str
+    nth: int
     mode: Mode
+
+    def __str__(self) -> str:
+        return f"{self.mode} at {self.boundary} ({self.nth})"
 
 
 class Boundaries:
@@ -61,7 +70,7 @@ class Boundaries:
     def __init__(self, crash: Crash | None = None, note: Callable[[str], None] = lambda name: None) -> None:
         self._crash = crash
         self._note = note
-        self._passed = 0
+        self._passed: Counter[str] = Counter()
         self._lock = threading.RLock()
 
     @contextmanager
@@ -92,8 +101,8 @@ class Boundaries:
     def passes(self, name: str, act: Callable[[], Any], *, lose: Callable[[], None] | None = None) -> Any:
         """Do what lies at a boundary, and come to grief if it is the one."""
         with self._lock:
-            at, self._passed = self._passed, self._passed + 1
-            mode = self._crash.mode if self._crash is not None and self._crash.at == at else None
+            self._passed[name] += 1
+            mode = self._mode_at(name)
             self._note(name)
         match mode:
             case Mode.KILLED_BEFORE:
@@ -113,6 +122,11 @@ class Boundaries:
             case Mode.STOPPED if not _holds_locks():
                 os.kill(os.getpid(), signal.SIGSTOP)
         return came_to
+
+    def _mode_at(self, name: str) -> Mode | None:
+        if self._crash is None or (self._crash.boundary, self._crash.nth) != (name, self._passed[name]):
+            return None
+        return self._crash.mode
 
     def _watch_write(
         self, execute: Callable[..., Any], sql: str, parameters: Any, many: bool, context: dict[str, Any]

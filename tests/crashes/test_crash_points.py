@@ -11,7 +11,8 @@ import os
 import random
 import signal
 import traceback
-from collections.abc import Iterator
+from collections import Counter
+from collections.abc import Iterable, Iterator
 from datetime import timedelta
 from pathlib import Path
 
@@ -169,6 +170,14 @@ def theatre(define, play, tmp_path):
     return of
 
 
+def numbered(passed: Iterable[str]) -> Iterator[tuple[str, int]]:
+    """Yield each boundary that was passed, and which pass of it that was."""
+    count: Counter[str] = Counter()
+    for boundary in passed:
+        count[boundary] += 1
+        yield boundary, count[boundary]
+
+
 def ways_to_fail(boundary: str) -> list[Mode]:
     """Return what can go wrong at a boundary."""
     if boundary in CALLS:
@@ -184,10 +193,10 @@ def ways_to_fail(boundary: str) -> list[Mode]:
 def test_at_every_boundary_in_every_way(theatre, scenario):
     house = theatre(scenario)
     wrongs = {}
-    for at, boundary in enumerate(house.passed()):
+    for boundary, nth in numbered(house.passed()):
         for mode in ways_to_fail(boundary):
-            if wrong := house.crash(Crash(at, mode)):
-                wrongs[f"{mode} at {at}, {boundary}"] = wrong
+            if wrong := house.crash(crash := Crash(boundary, nth, mode)):
+                wrongs[str(crash)] = wrong
     assert wrongs == {}
 
 
@@ -200,11 +209,11 @@ def test_every_boundary_of_the_engine_is_passed(theatre):
 @pytest.mark.parametrize("scenario", SCENARIOS, ids=str)
 def test_the_one_who_recovers_crashes_too(theatre, scenario):
     house = theatre(scenario)
-    passed = house.passed()
+    passed = list(numbered(house.passed()))
     draw = random.Random(str(scenario))
     wrongs = {}
     for _ in range(SECOND_CRASHES):
-        first, second = (Crash(draw.randrange(len(passed)), draw.choice(DEADLY)) for _ in range(2))
+        first, second = (Crash(*draw.choice(passed), draw.choice(DEADLY)) for _ in range(2))
         if wrong := house.crash(first, again=second):
             wrongs[f"{first}, then {second}"] = wrong
     assert wrongs == {}
