@@ -13,15 +13,18 @@ class Transport:
     name: str
     """Stored with every delivery: keep it when the address changes."""
     url: str
-    """As kombu has it: ``amqp://…``, ``redis://…``, ``confluentkafka://…``."""
+    """``redis+streams://…``, or as kombu has it: ``amqp://…``, ``confluentkafka://…``, ``sqs://…``."""
     _: KW_ONLY
     sends: Sequence[str] = ()
     """The topics whose events are sent there."""
     receives: Sequence[str] = ()
     """What the queue is bound to: topics, with ``*`` for one word and ``#`` for any."""
     exchange: str = "sagas"
+    """To which events are sent; of Redis the stream."""
     queue: str = ""
-    """From which `consume_events` takes; several consumers of one queue share its events."""
+    """From which `consume_events` takes, and whose consumers share its events; of Redis the group."""
+    keep: int | None = None
+    """How many events a stream of Redis keeps at least; older ones go, read or not. None: all."""
 
     def __repr__(self) -> str:
         return f"Transport({self.name!r})"
