@@ -11,8 +11,10 @@ import json
 import socket
 import ssl
 import time
+from contextlib import suppress
 from datetime import timedelta
 from http.client import HTTPConnection, HTTPException
+from threading import Timer
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -29,8 +31,8 @@ PREFIX = "webhook:"
 PATIENCE = timedelta(seconds=10)
 MOST_READ = 64 * 1024
 TRY_AGAIN = frozenset({408, 409, 425, 429})
-TRANSLATED = tuple(map(ipaddress.IPv6Network, ("64:ff9b::/96", "64:ff9b:1::/48")))
-"""IPv6 addresses that a gateway may translate to any of IPv4, private ones too."""
+PUBLIC = ipaddress.IPv6Network("2000::/3")
+"""All that is handed out of IPv6. What is elsewhere is local, or stands for an address of IPv4."""
 PORTS = {"http": 80, "https": 443}
 
 
@@ -60,11 +62,25 @@ def _check(webhook: Webhook) -> None:
             f"{', '.join(NEWS)}."
         )
     parts = urlsplit(webhook.url)
-    if parts.scheme not in PORTS or not parts.hostname or parts.username or parts.password:
+    if (
+        parts.scheme not in PORTS
+        or not parts.hostname
+        or parts.username
+        or parts.password
+        or not _port(parts)
+    ):
         raise ImproperlyConfigured(
             f"SAGAS['WEBHOOKS'] has {webhook!r}, whose address is not http:// or https:// with a host and "
             "without a user."
         )
+
+
+def _port(url: SplitResult) -> int:
+    """Return the port of an address; 0 if it has none that could be."""
+    try:
+        return PORTS[url.scheme] if url.port is None else url.port
+    except ValueError:
+        return 0
 
 
 class _Sender:
@@ -103,9 +119,12 @@ def send(webhook: Webhook, event: Event) -> None:
 
 def _post(url: SplitResult, body: bytes, headers: dict[str, str], *, private: bool) -> int:
     assert url.hostname is not None
-    port = url.port or PORTS[url.scheme]
+    port = _port(url)
     connection = _Pinned(url, port, address_of(url.hostname, port, private=private))
     path = url._replace(scheme="", netloc="", fragment="").geturl() or "/"
+    # The time-out of a socket is for each byte: one who drips them would keep a thread for ever.
+    too_late = Timer(2 * PATIENCE.total_seconds(), connection.cut)
+    too_late.start()
     try:
         connection.request("POST", path, body, headers)
         response = connection.getresponse()
@@ -114,6 +133,7 @@ def _post(url: SplitResult, body: bytes, headers: dict[str, str], *, private: bo
     except HTTPException as error:
         raise ConnectionError(f"{url.hostname} did not answer as HTTP: {error!r}") from error
     finally:
+        too_late.cancel()
         connection.close()
 
 
@@ -135,10 +155,8 @@ def address_of(host: str, port: int, *, private: bool = False) -> str:
 def _is_public(text: str) -> bool:
     address = ipaddress.ip_address(text.partition("%")[0])
     if isinstance(address, ipaddress.IPv6Address):
-        inner = address.ipv4_mapped or address.sixtofour or (address.teredo or (None, None))[1]
-        if inner is not None and not inner.is_global:
-            return False
-        if any(address in network for network in TRANSLATED):
+        inner = address.sixtofour or (address.teredo or (None, None))[1]
+        if address not in PUBLIC or (inner is not None and not inner.is_global):
             return False
     return address.is_global and not address.is_multicast
 
@@ -156,3 +174,8 @@ class _Pinned(HTTPConnection):
         self.sock = plain
         if self._is_safe:
             self.sock = ssl.create_default_context().wrap_socket(plain, server_hostname=self.host)
+
+    def cut(self) -> None:
+        """End whatever is being waited for, from another thread."""
+        with suppress(OSError, AttributeError):  # It may have ended by itself meanwhile, or not begun.
+            self.sock.shutdown(socket.SHUT_RDWR)

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import socket
 import threading
+from contextlib import suppress
+from datetime import timedelta
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from urllib.parse import urlsplit
 
@@ -55,7 +57,7 @@ class Endpoint(BaseHTTPRequestHandler):
 @pytest.fixture
 def receiver():
     server = Receiver()
-    thread = threading.Thread(target=server.serve_forever, daemon=True)
+    thread = threading.Thread(target=server.serve_forever, args=[0.01], daemon=True)
     thread.start()
     yield server
     server.shutdown()
@@ -149,7 +151,15 @@ def test_nothing_is_written_where_nobody_wants_to_know(define):
         "localhost",
         "::1",
         "::ffff:127.0.0.1",
+        "::127.0.0.1",
         "64:ff9b::7f00:1",
+        "64:ff9b::101:101",
+        "2002:7f00:1::",
+        "2001:0:4136:e378:8000:63bf:80ff:fffe",
+        "fec0::1",
+        "0177.0.0.1",
+        "017700000001",
+        "127.0.0.1.",
         "169.254.169.254",
         "10.1.2.3",
         "172.16.0.1",
@@ -157,7 +167,10 @@ def test_nothing_is_written_where_nobody_wants_to_know(define):
         "100.64.0.1",
         "0.0.0.0",
         "fe80::1",
+        "fe80::1%1",
         "fd00::1",
+        "ff02::1",
+        "::",
         "224.0.0.1",
         "255.255.255.255",
     ],
@@ -178,27 +191,68 @@ def test_one_private_address_among_public_ones_is_enough(monkeypatch):
         webhooks.address_of("shop.example", 443)
 
 
+@pytest.mark.parametrize("host", ["1.1.1.1", "2606:4700:4700::1111", "93.184.216.34"])
+def test_what_is_public_may_be_asked(host):
+    assert webhooks.address_of(host, 443) == host
+
+
 @pytest.mark.django_db
-def test_what_is_connected_to_is_the_address_that_was_judged(define, hook, receiver, monkeypatch):
+def test_a_name_that_is_another_address_the_next_moment_changes_nothing(define, hook, receiver, monkeypatch):
     hook(url=f"http://shop.example:{receiver.server_port}/")
-    real = socket.create_connection
-    connected = []
+    answers = iter(["127.0.0.1", "169.254.169.254"])
+    real, connected = socket.create_connection, []
+
+    def resolve(host, port, *args, **options):
+        return [(socket.AF_INET, socket.SOCK_STREAM, 6, "", (next(answers), port))]
 
     def connect(address, *args, **options):
         connected.append(address[0])
-        return real(address, *args, **options)
+        with monkeypatch.context() as as_before:
+            as_before.setattr(socket, "getaddrinfo", given)
+            return real(address, *args, **options)
 
+    given = socket.getaddrinfo
     monkeypatch.setattr(socket, "create_connection", connect)
     with monkeypatch.context() as patched:
-        patched.setattr(webhooks, "address_of", lambda host, port, **options: "127.0.0.1")
+        patched.setattr(socket, "getaddrinfo", resolve)
         run_saga(define(step("pay")), {})
-    assert connected == ["127.0.0.1"]
+    assert (connected, next(answers)) == (["127.0.0.1"], "169.254.169.254")
     assert receiver.received[0][0]["host"] == f"shop.example:{receiver.server_port}"
+
+
+def test_one_who_drips_is_cut_off(monkeypatch):
+    monkeypatch.setattr(webhooks, "PATIENCE", timedelta(milliseconds=100))
+    done = threading.Event()
+    with socket.create_server(("127.0.0.1", 0)) as server:
+
+        def drip():
+            connection, _ = server.accept()
+            with connection, suppress(OSError):
+                while not done.wait(0.05):
+                    connection.send(b"H")
+
+        thread = threading.Thread(target=drip)
+        thread.start()
+        try:
+            url = urlsplit(f"http://127.0.0.1:{server.getsockname()[1]}/")
+            with pytest.raises(ConnectionError):
+                webhooks._post(url, b"{}", {}, private=True)
+        finally:
+            done.set()
+            thread.join()
 
 
 @pytest.mark.parametrize(
     "url",
-    ["ftp://shop.example/", "file:///etc/passwd", "gopher://x/", "http://a@127.0.0.1/", "https://", "x"],
+    [
+        "ftp://shop.example/",
+        "file:///etc/passwd",
+        "gopher://x/",
+        "http://a@127.0.0.1/",
+        "https://",
+        "x",
+        "https://a:99999/",
+    ],
 )
 def test_what_is_no_address_is_refused_at_start(settings, url):
     settings.SAGAS = settings.SAGAS | {"WEBHOOKS": [Webhook("shop", url, SECRET)]}
