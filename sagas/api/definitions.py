@@ -9,11 +9,11 @@ from rest_framework.permissions import IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sagas.api.graphs import mermaid
 from sagas.api.permissions import MayView
 from sagas.api.problems import ProblemViews
 from sagas.api.schemas import input_schema
 from sagas.definitions import SagaDefinition, registry
+from sagas.definitions.pictures import mermaid
 from sagas.operations.actors import Actor
 
 

@@ -18,14 +18,14 @@ from uuid import UUID
 from django.db.models import UUIDField, Value
 from django.db.models.functions import Cast, Concat
 
-from sagas.definitions import REFUSE, Element, Outline, Participant, SagaDefinition
+from sagas.definitions import REFUSE, Element, Outline, Participant, SagaDefinition, SubSaga, SubSagas
 from sagas.engine import mutexes
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked
 from sagas.exceptions import LockHeld
 from sagas.keys import render_key
 from sagas.models import Pace, Permit, Saga, SagaStep, SemanticLock
-from sagas.states import AT_WORK, Direction, SagaStatus, WaitsFor
+from sagas.states import AT_WORK, LIVE, Direction, SagaStatus, WaitsFor
 
 LOOK_AGAIN = timedelta(minutes=1)
 """Who waits for room is woken when there is some; this is for wake-ups that were lost."""
@@ -115,9 +115,11 @@ class Admission:
                     self._queued.add(row)
 
     def _note_permit(self, permit: Permit, locked: Locked | None) -> None:
-        if locked is not None and permit.step and not locked.steps[permit.step].in_flight:
-            self._give_back(permit)
-            return
+        if locked is not None and permit.step:
+            step = locked.steps.get(permit.step)
+            if step is None or not step.in_flight:
+                self._give_back(permit)
+                return
         if locked is not None:
             self._own.setdefault(permit.saga_id, []).append(permit)
         self._taken[permit.name] += 1
@@ -232,6 +234,7 @@ class Uses:
     limits: frozenset[str]
     paces: frozenset[str]
     locks: bool
+    """Whether a saga of it may hold locks: its own, or those of its child sagas."""
 
     @property
     def any(self) -> bool:
@@ -251,7 +254,11 @@ def _uses(definition: Any) -> Uses:
     if definition.max_running is not None:
         limits.add(limit_of_definition(definition))
     paces = {limit_of_participant(p) for p in participants if p.rate is not None}
-    return Uses(frozenset(limits), frozenset(paces), bool(definition.locks))
+    children = (
+        e.definition for e in definition.outline().steps.values() if isinstance(e, SubSaga | SubSagas)
+    )
+    locks = bool(definition.locks) or any(uses_of(child).locks for child in children)
+    return Uses(frozenset(limits), frozenset(paces), locks)
 
 
 def _participants(outline: Outline) -> Iterable[Participant]:
@@ -291,10 +298,13 @@ def lock_now(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> None:
 
 
 def root_of(saga: Saga) -> UUID:
-    """Return the id of the saga that this one descends from: itself, where it has no parent."""
+    """Return the id of the saga that this one descends from: itself, where it has no parent that lives."""
     root, parent = saga.pk, saga.parent_id
     while parent is not None:
-        root, parent = parent, Saga.objects.values_list("parent_id", flat=True).get(pk=parent)
+        of_parent = Saga.objects.filter(pk=parent, status__in=LIVE).values_list("parent_id").first()
+        if of_parent is None:
+            break
+        root, (parent,) = parent, of_parent
     return root
 
 

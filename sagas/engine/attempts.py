@@ -48,6 +48,8 @@ class Attempt:
     undoes: str | None = None
     result: dict[str, Any] | None = None
     """In a compensation: what the action returned, None if that is not known."""
+    input: dict[str, Any] | None = None
+    """In a compensation: what the action was given, where the saga's input has been edited since."""
     call: Call = Call.ACTION
     event: Event | None = None
     """What the element's `accept` is to look at."""

@@ -42,7 +42,7 @@ def context_of(attempt: Attempt) -> StepContext:
     return StepContext(
         saga_id=held.id,
         key=held.key,
-        input=held.input,
+        input=held.input if attempt.input is None else attempt.input,
         results={name: result for name, result in held.results.items() if stage_of.get(name, stage) < stage},
         attempt=attempt.number,
         idempotency_key=attempt.idempotency_key,

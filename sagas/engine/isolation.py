@@ -127,7 +127,7 @@ def _told(attempt: Attempt) -> dict[str, Any]:
         "saga": str(held.id),
         "key": held.key,
         "fence": held.fence,
-        "input": held.input,
+        "input": held.input if attempt.input is None else attempt.input,
         "traceparent": held.traceparent,
         "results": held.results,
         "asked_to_stop": held.asked_to_stop,

@@ -79,7 +79,8 @@ HISTORY_FIELDS = (
     "data",
     "at",
 )
-KEY_FIELDS = ("idempotency_key", "undo_key")
+BORDER_FIELDS = ("idempotency_key", "undo_key", "given_input")
+"""Written only where a step's keys are made of a template, or its input was edited between attempts."""
 FACT_FIELDS = ("saga", "kind", "source", "data", "by")
 M = TypeVar("M", bound=Model)
 
@@ -101,7 +102,7 @@ class Locked:
     published: list[Event] = field(default_factory=list)
     waiting: list[SagaStep] = field(default_factory=list)
     """Steps that begin to wait for an event."""
-    has_made_keys: bool = False
+    writes_border_fields: bool = False
     births: list[Saga] = field(default_factory=list)
     """Child sagas, to be stored with it."""
 
@@ -234,12 +235,12 @@ def write(batch: Sequence[Locked], *more: bulk.Insert) -> None:
     for locked in batch:
         if locked.changed:
             locked.summarise()
-    keys = KEY_FIELDS if any(locked.has_made_keys for locked in batch) else ()
+    border = BORDER_FIELDS if any(locked.writes_border_fields for locked in batch) else ()
     steps = _flat(locked.touched.values() for locked in batch)
     bulk.write(
         Saga.objects.db,
         bulk.Update([locked.saga for locked in batch], SAGA_FIELDS),
-        bulk.Update(steps, STEP_FIELDS + keys, keep=("result",)),
+        bulk.Update(steps, STEP_FIELDS + border, keep=("result",)),
         bulk.Insert(_flat(locked.entries for locked in batch), HISTORY_FIELDS),
         bulk.Insert(_flat(locked.told for locked in batch), FACT_FIELDS),
         *more,

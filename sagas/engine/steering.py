@@ -49,12 +49,17 @@ FRESH = 2 / 3
 
 
 def drifted(locked: Locked) -> list[str]:
-    """Return the steps that the saga has and the code does not, or that it is undoing and the code cannot."""
+    """Return the steps that the saga has and the code does not, or that it is undoing and the code cannot.
+
+    A step of this name and of another kind is another step.
+    """
     declared = locked.definition.outline().steps
     return [
         name
         for name, step in locked.steps.items()
-        if name not in declared or (step.status == StepStatus.COMPENSATING and not declared[name].is_undoable)
+        if name not in declared
+        or step.kind != declared[name].kind
+        or (step.status == StepStatus.COMPENSATING and not declared[name].is_undoable)
     ]
 
 
@@ -68,7 +73,7 @@ def advance(locked: Locked, held: Held, border: Border) -> list[Attempt]:
     upgrades.upgrade(locked)
     _hear(locked, held)
     while True:
-        _retire_expired_keys(locked)
+        retire_expired_keys(locked)
         decision = _decide(locked)
         if locked.saga.status == SagaStatus.PENDING and isinstance(decision, (Halt, Finish)):
             locked.move(locked.saga.begin)
@@ -156,7 +161,7 @@ def turn_back(locked: Locked, *, act: dict[str, Any] | None = None) -> None:
     locked.move(locked.saga.turn_back, act=act)
 
 
-def _retire_expired_keys(locked: Locked) -> None:
+def retire_expired_keys(locked: Locked) -> None:
     """Give up the steps whose next attempt is due when their participant may have forgotten the key.
 
     That can be found out only now: a worker may have come late, or the saga been suspended meanwhile.
@@ -167,7 +172,7 @@ def _retire_expired_keys(locked: Locked) -> None:
         sent_at = step.first_sent_at(direction)
         if declared is None or sent_at is None or not _may_begin(step, direction, locked.now):
             continue
-        if _is_to_be_probed(declared, step):
+        if is_to_be_probed(declared, step):
             continue
         if not key_expired(declared, direction, in_doubt=step.in_doubt, since_sent=locked.now - sent_at):
             continue
@@ -186,7 +191,7 @@ def _may_begin(step: SagaStep, direction: Direction, now: datetime) -> bool:
     return waits and (step.due_at is None or step.due_at <= now)
 
 
-def _is_to_be_probed(element: Element, step: SagaStep) -> bool:
+def is_to_be_probed(element: Element, step: SagaStep) -> bool:
     """Say whether the participant is asked what became of the last attempt before another is made."""
     return element.probe is not None and step.in_doubt and step.call != Call.PROBE
 
@@ -214,7 +219,7 @@ def _decide(locked: Locked) -> Decision:
         locked.direction,
         locked.now,
         wish=_wish(locked),
-        halting=_halting(locked),
+        halting=halting(locked),
     )
 
 
@@ -237,7 +242,8 @@ def _wish(locked: Locked) -> Wish:
     return wish
 
 
-def _halting(locked: Locked) -> Attention | None:
+def halting(locked: Locked) -> Attention | None:
+    """Return why a step that was settled earlier wants the saga halted."""
     attention = locked.saga.attention
     return Attention(attention) if attention and attention not in NOTICES else None
 
@@ -272,7 +278,7 @@ def _begin_one(locked: Locked, held: Held, name: str, direction: Direction, bord
         return _begin_undo(locked, held, element, border)
     if element.when is not None and step.applies is None:
         return _send(locked, held, element, Call.CONDITION, border)
-    if _is_to_be_probed(element, step):
+    if is_to_be_probed(element, step):
         return _send(locked, held, element, Call.PROBE, border)
     event = None
     if element.kind in (StepKind.EVENT, StepKind.APPROVAL, StepKind.SLEEP) and not _needs_call_first(
@@ -306,6 +312,8 @@ def _send(locked: Locked, held: Held, element: Element, call: Call, border: Bord
     step.begin(now=locked.now, call=call)
     if not step.idempotency_key:
         _make_keys(locked, held, element, step)
+    if step.given_input is not None:
+        step.given_input, locked.writes_border_fields = None, True
     return Attempt(held, element, Direction.FORWARD, step.attempts, step.idempotency_key, call=call)
 
 
@@ -330,6 +338,7 @@ def _begin_undo(locked: Locked, held: Held, element: Element, border: Border) ->
         step.undo_key,
         undoes=step.idempotency_key,
         result=held.results.get(element.name),
+        input=step.given_input,
     )
 
 
@@ -350,7 +359,7 @@ def _make_keys(locked: Locked, held: Held, element: Element, step: SagaStep) -> 
             element.idempotency_key, held.values, locked.saga.pk, direction, shared=element.shared_key
         )
         setattr(step, field, key)
-    locked.has_made_keys = True
+    locked.writes_border_fields = True
 
 
 def _hold_or_let_go(locked: Locked, *, due_at: datetime, border: Border) -> None:

@@ -905,6 +905,7 @@ class Migration(migrations.Migration):
                     models.CharField(blank=True, max_length=255, verbose_name="idempotency key"),
                 ),
                 ("undo_key", models.CharField(blank=True, max_length=255, verbose_name="undo key")),
+                ("given_input", models.JSONField(blank=True, null=True, verbose_name="given input")),
                 ("result", models.JSONField(blank=True, null=True, verbose_name="result")),
                 ("error_class", models.CharField(blank=True, max_length=200, verbose_name="error class")),
                 ("error", models.TextField(blank=True, verbose_name="error")),

@@ -59,6 +59,8 @@ class SagaStep(StatusModel):
     idempotency_key = models.CharField(_("idempotency key"), max_length=255, blank=True)
     """Empty until the step begins, where a template makes it."""
     undo_key = models.CharField(_("undo key"), max_length=255, blank=True)
+    given_input = models.JSONField(_("given input"), null=True, blank=True)
+    """What its action was given, where the saga's input has been edited since."""
     result = models.JSONField(_("result"), null=True, blank=True)
     error_class = models.CharField(_("error class"), max_length=200, blank=True)
     error = models.TextField(_("error"), blank=True)

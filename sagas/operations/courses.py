@@ -17,7 +17,7 @@ from sagas.engine.locked import Locked
 from sagas.engine.planner import has_passed_pivot
 from sagas.engine.steering import turn_back
 from sagas.exceptions import InputRefused, NotStorable
-from sagas.models import Saga, SemanticLock
+from sagas.models import Saga, SagaStep, SemanticLock
 from sagas.operations.operation import Refusal, Refused, Request
 from sagas.operations.steps import code_refusal
 from sagas.states import LIVE, Direction, SagaStatus
@@ -144,6 +144,9 @@ def edit(locked: Locked, request: Request) -> None:
     assert not isinstance(changed, Refusal)
     fields = sorted(name for name in changed if changed[name] != saga.input.get(name))
     before = {name: saga.input.get(name) for name in fields}
+    # Compensations are given what their actions were, whatever the input is by then.
+    begun = SagaStep.objects.filter(saga=saga.pk, started_at__isnull=False, given_input__isnull=True)
+    begun.update(given_input=saga.input)
     saga.input = changed
     Saga.objects.filter(pk=saga.pk).update(input=changed)
     locked.record(**request.act, data={"before": before, "after": {name: changed[name] for name in fields}})

@@ -15,6 +15,7 @@ from sagas.engine.bell import announce, news_of
 from sagas.engine.errands import run, store
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked, lock_one, look_at
+from sagas.engine.upgrades import upgrade_at_rest
 from sagas.exceptions import OperationRefused
 from sagas.models import HistoryEntry, HistoryKind, Saga
 from sagas.operations.actors import Actor, By
@@ -43,6 +44,7 @@ def perform(
     request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
     with transaction.atomic(using=Saga.objects.db):
         locked = lock_one(saga_id)
+        upgrade_at_rest(locked)
         wanted = operation_on(locked, operation)
         refusal = refusal_of(wanted, locked, request, expected_revision) or _carry_out(
             wanted, locked, request
@@ -121,6 +123,7 @@ def availability(saga_id: UUID, *, by: By) -> dict[str, Refusal | None]:
     Whether the arguments it takes would be right is not said. Raises `Saga.DoesNotExist`.
     """
     locked = look_at(saga_id)
+    upgrade_at_rest(locked, in_memory=True)
     return {name: why_not(locked, name, by=by) for name in OPERATIONS}
 
 

@@ -15,6 +15,7 @@ from sagas.engine import forecast as engine_forecast
 from sagas.engine.forecast import Planned, Unundoable
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.locked import Locked, look_at
+from sagas.engine.upgrades import upgrade_at_rest
 from sagas.models import Saga, Worker
 from sagas.operations import choreographed
 from sagas.operations.actors import Actor, By
@@ -49,6 +50,7 @@ def preview(saga_id: UUID, operation: str, *, by: By, reason: str = "", **argume
     request = Request(wanted.name, Actor.of(by), clean_text(reason), arguments)
     with transaction.atomic(using=Saga.objects.db):
         locked = look_at(saga_id)
+        upgrade_at_rest(locked, in_memory=True)
         wanted = operation_on(locked, operation)
         revision = locked.saga.revision
         refusal = refusal_of(wanted, locked, request)

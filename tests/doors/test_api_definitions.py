@@ -10,8 +10,8 @@ from rest_framework.test import APIClient
 
 from orders.sagas import PlaceOrder
 from sagas import Parallel
-from sagas.api.graphs import mermaid
 from sagas.api.schemas import input_schema
+from sagas.definitions.pictures import mermaid
 from tests.doors.test_api_start import assert_problem
 from tests.samples import BANK, definition_of, step
 

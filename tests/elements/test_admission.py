@@ -11,6 +11,7 @@ from sagas import (
     Participant,
     PermanentFailure,
     RetryLater,
+    SubSaga,
     WaitForEvent,
     cancel_saga,
     offer,
@@ -81,6 +82,37 @@ def test_a_halted_saga_keeps_its_locks(define, play):
     saga = run_saga(definition, {"order_id": "7"})
     assert saga.status == "failed"
     assert run_saga(definition, {"order_id": "7"}).status == "pending"
+
+
+@pytest.mark.parametrize("of_parent", [[], [LOCK]], ids=["its own", "its parent's"])
+def test_a_lock_of_a_child_is_held_until_its_root_has_ended(define, play, of_parent):
+    """A child that took its parent's lock would wait for its parent for ever."""
+    play.says("tell", RetryLater("busy", delay=HOUR))
+    options = {"input": OrderInput, "undo_after_completion": True}
+    inner = define(step("pay"), name="samples.inner", locks=[LOCK], **options)
+    middle = define(SubSaga(inner, input=lambda ctx: ctx.input), name="samples.middle", **options)
+    child = SubSaga(middle, input=lambda ctx: ctx.input)
+    root = run_saga(define(child, step("tell"), input=OrderInput, locks=of_parent), {"order_id": "7"})
+    assert (root.status, play.calls) == ("running", ["pay", "tell"])
+    assert dict(SemanticLock.objects.values_list("name", "saga")) == {"order:7": root.pk}
+    advance(2 * HOUR)
+    assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
+    assert not SemanticLock.objects.exists()
+
+
+def test_a_child_whose_root_was_abandoned_holds_its_locks_itself(define, play):
+    inner = define(
+        step("pay"), name="samples.inner", input=OrderInput, locks=[LOCK], undo_after_completion=True
+    )
+    root = start(
+        define(SubSaga(inner, input=lambda ctx: {"order_id": "7"}), input=OrderInput), {"order_id": "7"}
+    )
+    hand = Hand()
+    hand.settle(*hand.call(hand.take()))
+    perform(root.pk, "abandon", by=None)
+    run_due()
+    assert root.children.get().status == "completed"
+    assert not SemanticLock.objects.exists()
 
 
 @pytest.mark.parametrize("bound", [{"locks": [LOCK]}, {"max_running": 1}], ids=str)

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagas import Participant, RetryLater, start
+from sagas import Participant, PermanentFailure, RetryLater, start
 from sagas.exceptions import OperationRefused
 from sagas.models import Permit, Saga, SemanticLock
 from sagas.operations.performing import perform
@@ -76,6 +76,21 @@ def test_corrected_input_is_what_the_next_attempt_gets(define, play):
     assert (saga.status, play.context("pay").input["amount"]) == ("completed", "2.50")
     [act] = history(saga, "act")
     assert act.data == {"before": {"amount": "1.00"}, "after": {"amount": "2.50"}}
+
+
+def test_a_compensation_is_given_what_its_action_was(define, play):
+    play.says("pay", BUSY, None, PermanentFailure("no"))
+    play.says("tell", BUSY)
+    definition = define(step("book"), step("pay"), step("tell"), input=OrderInput)
+    saga = run_saga(definition, {"order_id": "7", "amount": "1.00"})
+    perform(saga.pk, "edit", by="alice", input={"amount": "2.00"})
+    advance(HOUR)
+    perform(saga.pk, "edit", by="alice", input={"amount": "3.00"})
+    perform(saga.pk, "compensate", by="alice")
+    run_due()
+    called = ("book", "undo book"), ("pay", "undo pay")
+    amounts = [tuple(play.context(call).input["amount"] for call in calls) for calls in called]
+    assert amounts == [("1.00", "1.00"), ("2.00", "2.00")]
 
 
 @pytest.mark.parametrize("changes", [{"amount": "much"}, {"colour": "red"}, {"order_id": "8"}, [1]])
