@@ -7,6 +7,7 @@ from sagas.admin.batch import SagaBatchAdmin
 from sagas.admin.history import HistoryEntryAdmin
 from sagas.admin.hold import HoldAdmin
 from sagas.admin.message import InboxMessageAdmin, OutboxMessageAdmin
+from sagas.admin.pruning import PruningAdmin
 from sagas.admin.saga import SagaAdmin
 from sagas.admin.step import SagaStepAdmin
 from sagas.admin.worker import WorkerAdmin
@@ -16,6 +17,7 @@ __all__ = [
     "HoldAdmin",
     "InboxMessageAdmin",
     "OutboxMessageAdmin",
+    "PruningAdmin",
     "SagaAdmin",
     "SagaBatchAdmin",
     "SagaStepAdmin",

@@ -8,6 +8,7 @@ import os
 import re
 import signal
 import socket
+import sys
 from argparse import ArgumentTypeError
 from collections.abc import Sequence
 from datetime import timedelta
@@ -17,6 +18,7 @@ from types import FrameType
 from typing import Any, Self
 from uuid import UUID
 
+from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 
@@ -77,6 +79,15 @@ def actor() -> str:
     except (KeyError, OSError):  # A container's user that has no name.
         user = str(os.getuid())
     return f"command:{user}@{socket.gethostname()}"
+
+
+def ask(command: BaseCommand, question: str) -> None:
+    """Go on if whoever sits there says yes."""
+    if not sys.stdin.isatty():
+        raise CommandError(f"{question} Nobody is there to be asked. Add --no-input if you are sure.")
+    command.stderr.write(f"{question} [y/N] ", ending="")
+    if input().strip().lower() not in ("y", "yes"):
+        raise CommandError("Nothing was done.")
 
 
 def duration(text: str) -> timedelta:

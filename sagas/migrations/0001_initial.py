@@ -49,6 +49,42 @@ class Migration(migrations.Migration):
             },
         ),
         migrations.CreateModel(
+            name="Pruning",
+            fields=[
+                (
+                    "id",
+                    models.BigAutoField(
+                        auto_created=True, primary_key=True, serialize=False, verbose_name="ID"
+                    ),
+                ),
+                (
+                    "actor_kind",
+                    models.CharField(
+                        choices=[
+                            ("engine", "engine"),
+                            ("user", "user"),
+                            ("command", "command"),
+                            ("code", "code"),
+                        ],
+                        max_length=10,
+                        verbose_name="actor kind",
+                    ),
+                ),
+                ("actor", models.CharField(blank=True, max_length=200, verbose_name="actor")),
+                ("reason", models.TextField(blank=True, verbose_name="reason")),
+                ("before", models.DateTimeField(verbose_name="ended before")),
+                ("counts", models.JSONField(verbose_name="rows")),
+                ("archive", models.CharField(blank=True, max_length=500, verbose_name="archive")),
+                ("at", models.DateTimeField(db_default=sagas.clock.InsertTime(), verbose_name="at")),
+            ],
+            options={
+                "verbose_name": "pruning",
+                "verbose_name_plural": "prunings",
+                "ordering": ("-id",),
+                "default_permissions": ("view",),
+            },
+        ),
+        migrations.CreateModel(
             name="Worker",
             fields=[
                 (

@@ -32,9 +32,12 @@ CREATE TRIGGER sagas_history_append_only BEFORE UPDATE OR DELETE ON sagas_histor
     FOR EACH ROW EXECUTE FUNCTION sagas_append_only();
 CREATE TRIGGER sagas_letters_append_only BEFORE UPDATE OR DELETE ON sagas_deadletteract
     FOR EACH ROW EXECUTE FUNCTION sagas_append_only();
+CREATE TRIGGER sagas_pruning_append_only BEFORE UPDATE OR DELETE ON sagas_pruning
+    FOR EACH ROW EXECUTE FUNCTION sagas_append_only();
 """
 
 POSTGRESQL_DOWN = """
+DROP TRIGGER sagas_pruning_append_only ON sagas_pruning;
 DROP TRIGGER sagas_letters_append_only ON sagas_deadletteract;
 DROP TRIGGER sagas_history_append_only ON sagas_historyentry;
 DROP FUNCTION sagas_append_only();

@@ -13,6 +13,7 @@ from sagas.models.message import (
     OutboxMessage,
     OutboxStatus,
 )
+from sagas.models.pruning import Pruning
 from sagas.models.saga import Saga
 from sagas.models.step import SagaStep
 from sagas.models.worker import Wake, Worker
@@ -33,6 +34,7 @@ __all__ = [
     "OutboxStatus",
     "Pace",
     "Permit",
+    "Pruning",
     "Saga",
     "SagaBatch",
     "SagaBatchItem",

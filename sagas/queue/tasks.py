@@ -14,9 +14,8 @@ from sagas.conf import saga_settings
 from sagas.engine import recovery
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.runner import Runner
-from sagas.idempotency import purge_expired
 from sagas.models import Worker
-from sagas.operations import chunks
+from sagas.operations import chunks, retention
 from sagas.wake import queue_name
 
 log = logging.getLogger("sagas.queue")
@@ -53,7 +52,7 @@ def recover() -> None:
 def purge() -> None:
     """Delete what is kept for a while only and whose time is over. Never raises."""
     try:
-        purge_expired()
+        retention.purge()
     except Exception:
         log.exception("What has expired could not be deleted; the next round will.")
 

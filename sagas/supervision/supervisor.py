@@ -18,7 +18,7 @@ from sagas.engine import recovery
 from sagas.engine.claims import known
 from sagas.messaging.backlog import deliveries_due
 from sagas.models import BatchStatus, Saga, SagaBatch, Worker
-from sagas.operations import chunks
+from sagas.operations import chunks, retention
 from sagas.states import AT_WORK
 from sagas.supervision.session import Session, end_orphans, notes_of
 from sagas.supervision.watch import Runner, Sight, Verdict, Watch
@@ -29,6 +29,8 @@ log = logging.getLogger("sagas.supervision")
 LOOK = timedelta(seconds=1)
 SWEEP = timedelta(seconds=15)
 """How often what nobody was told of is looked for."""
+PURGE = timedelta(hours=1)
+"""How often what is kept for a while only is deleted."""
 PAUSE = timedelta(seconds=1)
 """How long to wait before the next cluster when one ended at once; it doubles with each that does."""
 LONGEST_PAUSE = timedelta(minutes=1)
@@ -47,7 +49,7 @@ class Supervisor:
         self._host = socket.gethostname()
         self._watch = Watch()
         self._session: Session | None = None
-        self._started = self._swept = monotonic()
+        self._started = self._swept = self._purged = monotonic()
         self._pause = PAUSE
         self._seen: dict[int, Worker] = {}
         self._answers = True
@@ -106,6 +108,9 @@ class Supervisor:
             self._swept = monotonic()
             recovery.recover()
             chunks.recover()
+        if monotonic() - self._purged > PURGE.total_seconds():
+            self._purged = monotonic()
+            retention.purge()
         match self._watch.judge(self._see(), monotonic()):
             case Verdict.WELL:
                 pass

@@ -112,6 +112,6 @@ def test_the_purge_deletes_what_has_expired_and_nothing_else():
 
 
 def test_and_never_raises(monkeypatch, caplog):
-    monkeypatch.setattr("sagas.queue.tasks.purge_expired", lambda: 1 / 0)
+    monkeypatch.setattr("sagas.operations.retention.purge_expired", lambda: 1 / 0)
     purge()
     assert "What has expired could not be deleted; the next round will." in caplog.text

@@ -1,7 +1,6 @@
 from __future__ import annotations
 
 import json
-import sys
 from argparse import ArgumentParser, ArgumentTypeError
 from collections.abc import Iterable
 from dataclasses import asdict
@@ -17,6 +16,7 @@ from sagas.management.commandline import (
     Interruption,
     actor,
     as_json,
+    ask,
     duration,
     positive,
     printable,
@@ -110,7 +110,7 @@ class Command(BaseCommand):
             self._show(operation, chosen, reason, arguments)
             return
         if interactive and len(chosen) > 1:
-            self._ask(f"{operation.label} {_sagas(len(chosen))}?")
+            ask(self, f"{operation.label} {_sagas(len(chosen))}?")
         with Interruption() as interruption:
             report = operate(
                 operation,
@@ -130,13 +130,6 @@ class Command(BaseCommand):
                 asked = [saga for saga in chosen if str(saga.id) not in report.refusals]
                 report.statuses = wait_for(asked, wait, wait=look_again)
             self._tell(operation, report, json)
-
-    def _ask(self, question: str) -> None:
-        if not sys.stdin.isatty():
-            raise CommandError(f"{question} Nobody is there to be asked. Add --no-input if you are sure.")
-        self.stderr.write(f"{question} [y/N] ", ending="")
-        if input().strip().lower() not in ("y", "yes"):
-            raise CommandError("Nothing was done.")
 
     def _show(
         self, operation: Operation, chosen: list[Chosen], reason: str, arguments: dict[str, Any]
