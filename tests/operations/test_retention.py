@@ -255,8 +255,8 @@ def test_it_stops_between_two_chunks(define, monkeypatch):
 
 def test_the_command_counts_first_and_asks(completed, monkeypatch):
     clock.shift(4 * MONTH)
-    assert run("prune_sagas", "--dry-run") == ("1 sagas would be deleted.\n", "")
-    assert "Delete 1 sagas? Nobody is there to be asked." in str(refused("prune_sagas"))
+    assert run("prune_sagas", "--dry-run") == ("1 saga would be deleted.\n", "")
+    assert "Delete 1 saga? Nobody is there to be asked." in str(refused("prune_sagas"))
     assert Saga.objects.exists()
 
     out, _err = run("prune_sagas", "--no-input", "--older-than", "100d", "--json")

@@ -89,7 +89,8 @@ class Command(BaseCommand):
 
 def _told(counts: Counter[str]) -> str:
     """Return numbers as people read them: 3 sagas, 12 steps."""
-    named = (
-        (number, apps.get_model(label)._meta.verbose_name_plural) for label, number in sorted(counts.items())
-    )
-    return ", ".join(f"{number} {name}" for number, name in named) or "Nothing"
+    named = []
+    for label, number in sorted(counts.items()):
+        names = apps.get_model(label)._meta
+        named.append(f"{number} {names.verbose_name if number == 1 else names.verbose_name_plural}")
+    return ", ".join(named) or "Nothing"
