@@ -221,7 +221,12 @@ def lock_one(saga_id: UUID) -> Locked:
 
 def look_at(saga_id: UUID) -> Locked:
     """Read one saga as `lock_one` does, without the lock: to say what could be done, not to do it."""
-    return _only(lock(Saga.objects.filter(pk=saga_id)), saga_id)
+    return _only(look_at_many(Saga.objects.filter(pk=saga_id)), saga_id)
+
+
+def look_at_many(sagas: QuerySet[Saga]) -> list[Locked]:
+    """Read sagas as `lock` does, without the lock."""
+    return lock(sagas)
 
 
 def _only(found: list[Locked], saga_id: UUID) -> Locked:

@@ -22,6 +22,9 @@ from django.core.management.base import BaseCommand, CommandError
 from django.core.serializers.json import DjangoJSONEncoder
 from django.db.models import Model
 
+from sagas.definitions import SagaDefinition, registry
+from sagas.exceptions import UnknownDefinition
+
 _DURATION = re.compile(r"([0-9]+(?:\.[0-9]+)?)([smhd]?)")
 _UNITS = {"": "seconds", "s": "seconds", "m": "minutes", "h": "hours", "d": "days"}
 
@@ -111,6 +114,14 @@ def positive(text: str) -> int:
     if not text.isdecimal() or int(text) < 1:
         raise ArgumentTypeError(f"{text!r} is not a number of at least 1.")
     return int(text)
+
+
+def registered(text: str) -> type[SagaDefinition]:
+    """Read the name of a definition."""
+    try:
+        return registry.named(text)
+    except UnknownDefinition as error:
+        raise ArgumentTypeError(str(error)) from None
 
 
 def saga_id(text: str) -> UUID:

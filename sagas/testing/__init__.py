@@ -20,6 +20,7 @@ from sagas.definitions import SagaDefinition, Step, StepContext
 from sagas.engine.attempts import Attempt
 from sagas.engine.claims import claim, known
 from sagas.engine.errands import run_pending, sweep
+from sagas.engine.exploration import Path, explore
 from sagas.engine.functions import call_here
 from sagas.engine.settlement import settle
 from sagas.engine.slots import Slots
@@ -28,7 +29,7 @@ from sagas.models import Saga
 from sagas.operations.starting import start
 from sagas.states import Direction
 
-__all__ = ["advance", "make_context", "run_due", "run_saga"]
+__all__ = ["Path", "advance", "explore", "make_context", "run_due", "run_saga"]
 
 MOST_ROUNDS = 10_000
 MANY = 1_000_000
