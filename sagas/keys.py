@@ -59,6 +59,11 @@ def step_key(saga_id: UUID, step: str, direction: Direction) -> str:
     return str(uuid5(saga_id, f"{step}:{direction.value}"))
 
 
+def next_undo_key(undo_key: str) -> str:
+    """Return the idempotency key of a compensation that is made once more: the last one has its answer."""
+    return str(uuid5(NAMESPACE_URL, f"again\x1f{undo_key}"))
+
+
 def rendered_step_key(
     template: str, values: Mapping[str, Any], saga_id: UUID, direction: Direction, *, shared: bool
 ) -> str:

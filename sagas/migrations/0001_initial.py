@@ -493,6 +493,7 @@ class Migration(migrations.Migration):
                     ("edit_saga", "Can correct the input of sagas"),
                     ("restart_saga", "Can start ended sagas again"),
                     ("abandon_saga", "Can end sagas without compensation"),
+                    ("acknowledge_saga", "Can say that what sagas called a person for was seen to"),
                     ("hold_saga", "Can hold and release definitions and participants"),
                     ("deliver_event", "Can deliver events to sagas"),
                 ),

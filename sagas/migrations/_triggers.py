@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 FINAL = """OLD.status IN ('compensated', 'abandoned') AND NEW.status <> OLD.status
+        AND NOT (OLD.status = 'compensated' AND OLD.attention = 'late_effect' AND NEW.status = 'compensating')
     OR OLD.status = 'completed' AND NEW.status NOT IN ('completed', 'compensating')"""
 
 POSTGRESQL_UP = f"""

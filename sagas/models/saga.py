@@ -108,6 +108,7 @@ class Saga(StatusModel):
             ("edit_saga", _("Can correct the input of sagas")),
             ("restart_saga", _("Can start ended sagas again")),
             ("abandon_saga", _("Can end sagas without compensation")),
+            ("acknowledge_saga", _("Can say that what sagas called a person for was seen to")),
             ("hold_saga", _("Can hold and release definitions and participants")),
             ("deliver_event", _("Can deliver events to sagas")),
         )
@@ -204,6 +205,12 @@ class Saga(StatusModel):
         """Each compensation reported done."""
         self._end(now)
 
+    @transition(field=status, source=S.COMPENSATED, target=S.COMPENSATING)
+    def undo_again(self) -> None:
+        """A person wants undone what took effect after it was undone; else what has ended stays so."""
+        self.attention = ""
+        self.ended_at = None
+
     @transition(field=status, source=[S.RUNNING, S.COMPENSATING], target=S.FAILED)
     def halt(self, attention: Attention) -> None:
         """Go neither forward nor back without a person."""
@@ -223,6 +230,7 @@ class Saga(StatusModel):
     def abandon(self, *, now: datetime) -> None:
         """A person ends it as it is. The fence voids what a worker still wants to write."""
         self.fence += 1
+        self.attention = ""
         self._end(now)
 
     @transition(

@@ -190,6 +190,15 @@ class SagaStep(StatusModel):
         self.due_at = None
         self.undo_ended_at = now
 
+    @transition(field=status, source=T.COMPENSATED, target=T.COMPENSATING)
+    def undo_again(self, *, now: datetime, key: str) -> None:
+        """It took effect after it was undone: undo it once more, under a key that nobody has answered."""
+        self.round_base += self.spent(Direction.BACK)
+        self.round_at = None
+        self.undo_key = key
+        self.undo_started_at = self.undo_ended_at = None
+        self.due_at = now
+
     @transition(field=status, source=T.COMPENSATING, target=T.COMPENSATION_FAILED)
     def undo_failed(self, *, now: datetime) -> None:
         """The compensation was refused, or its attempts are used up."""

@@ -7,7 +7,7 @@ from django.db.models import Q
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
 from sagas.operations.courses import STUCK_AFTER
-from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Direction, SagaStatus
+from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaStatus
 
 
 def to_retry() -> Q:
@@ -22,10 +22,11 @@ def to_resume() -> Q:
 
 
 def to_compensate() -> Q:
-    """Those that go forward or stand, and completed ones whose definition allows it."""
+    """Those that go forward or stand, completed ones that may be undone, and those with a late effect."""
     undoable = [name for name, definition in registry.items() if definition.undo_after_completion]
     forward = Q(status__in=LIVE, direction=Direction.FORWARD)
-    return forward | Q(status=SagaStatus.COMPLETED, definition__in=undoable)
+    late = Q(status=SagaStatus.COMPENSATED, attention=Attention.LATE_EFFECT)
+    return forward | Q(status=SagaStatus.COMPLETED, definition__in=undoable) | late
 
 
 def to_skip() -> Q:
@@ -46,6 +47,11 @@ def at_rest() -> Q:
 def live() -> Q:
     """Those that have not ended."""
     return Q(status__in=LIVE)
+
+
+def to_acknowledge() -> Q:
+    """Those that need a person and do not stand still for it."""
+    return ~Q(attention="") & ~Q(status=SagaStatus.FAILED)
 
 
 def ended() -> Q:

@@ -99,6 +99,15 @@ OPERATIONS = {
             needs_reason=True,
         ),
         Operation(
+            "acknowledge",
+            _("Acknowledge"),
+            "sagas.acknowledge_saga",
+            courses.acknowledge_refusal,
+            courses.acknowledge,
+            candidates.to_acknowledge,
+            needs_reason=True,
+        ),
+        Operation(
             "approve",
             _("Approve"),
             "sagas.compensate_saga",

@@ -1,4 +1,4 @@
-"""Operations on the course of a whole saga: suspend, resume, compensate, abandon, edit, restart."""
+"""Operations on the course of a whole saga, and not on single steps."""
 
 from __future__ import annotations
 
@@ -17,10 +17,11 @@ from sagas.engine.locked import Locked
 from sagas.engine.planner import has_passed_pivot
 from sagas.engine.steering import turn_back
 from sagas.exceptions import InputRefused, NotStorable
-from sagas.models import Saga, SagaStep, SemanticLock
+from sagas.keys import next_undo_key
+from sagas.models import HistoryEntry, HistoryKind, Saga, SagaStep, SemanticLock
 from sagas.operations.operation import Refusal, Refused, Request
 from sagas.operations.steps import code_refusal
-from sagas.states import LIVE, Direction, SagaStatus
+from sagas.states import LIVE, Attention, Direction, SagaStatus, StepStatus
 
 STUCK_AFTER = timedelta(seconds=10)
 """Overdue by more than this is stuck: something should have moved it by now."""
@@ -73,6 +74,8 @@ def compensate_refusal(locked: Locked, request: Request) -> Refusal | None:
     saga = locked.saga
     if saga.status == SagaStatus.COMPLETED and _may_be_undone(saga):
         return code_refusal(locked)
+    if saga.status == SagaStatus.COMPENSATED and _late_effects(locked):
+        return code_refusal(locked)
     if not saga.is_live:
         return Refusal("invalid_state", f"it has ended as {saga.status}.")
     if saga.direction == Direction.BACK:
@@ -92,14 +95,38 @@ def compensate_refusal(locked: Locked, request: Request) -> Refusal | None:
 
 
 def compensate(locked: Locked, request: Request) -> None:
-    """Turn it back at the next step border, or undo it although it has completed."""
+    """Turn it back at the next step border; or undo what has completed, or took effect after its undo."""
     if locked.saga.held_by is not None:
         _leave_fact(locked, FactKind.TURN_BACK, request)
         return
-    if locked.saga.status == SagaStatus.COMPLETED:
+    if not locked.saga.is_live:
         _take_locks_again(locked)
-    turn_back(locked, act=request.act)
+    if locked.saga.status == SagaStatus.COMPENSATED:
+        _undo_again(locked, request)
+    else:
+        turn_back(locked, act=request.act)
     locked.saga.due_at = locked.now
+
+
+def _late_effects(locked: Locked) -> list[SagaStep]:
+    """Return the steps that took effect after they were undone, as far as nobody has seen to that."""
+    if locked.saga.attention != Attention.LATE_EFFECT:
+        return []
+    evidence = HistoryEntry.objects.filter(
+        saga=locked.saga.pk, kind=HistoryKind.EVIDENCE, data__attention=Attention.LATE_EFFECT.value
+    )
+    late = set(evidence.values_list("step", flat=True))
+    return [
+        step for name, step in locked.steps.items() if name in late and step.status == StepStatus.COMPENSATED
+    ]
+
+
+def _undo_again(locked: Locked, request: Request) -> None:
+    late = _late_effects(locked)
+    locked.move(locked.saga.undo_again, act=request.act)
+    locked.writes_border_fields = True
+    for step in late:
+        locked.step(step.name).undo_again(now=locked.now, key=next_undo_key(step.undo_key))
 
 
 def abandon_refusal(locked: Locked, request: Request) -> Refusal | None:
@@ -113,6 +140,27 @@ def abandon(locked: Locked, request: Request) -> None:
     """End it as it is: what was done stays done, and the rest is never begun."""
     locked.move(locked.saga.abandon, act=request.act, now=locked.now)
     tell_parent(locked)
+
+
+def acknowledge_refusal(locked: Locked, request: Request) -> Refusal | None:
+    """Say why there is nothing that a person could have seen to."""
+    saga = locked.saga
+    if not saga.attention:
+        return Refusal("invalid_state", "it needs nobody.")
+    if saga.status == SagaStatus.FAILED:
+        return Refusal(
+            "invalid_state", "it stands still because of that. Retry it, resolve it, or turn it back."
+        )
+    return None
+
+
+def acknowledge(locked: Locked, request: Request) -> None:
+    """Note that a person has seen to what it called for, outside of it; it is shown as well again."""
+    saga = locked.saga
+    if saga.attention == Attention.DEADLINE:
+        saga.deadline_at = None  # Else it would call again at the next step border.
+    locked.record(**request.act, data={"attention": saga.attention})
+    saga.attention = ""
 
 
 def edit_refusal(locked: Locked, request: Request) -> Refusal | None:

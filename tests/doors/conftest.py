@@ -71,6 +71,12 @@ class Sagas:
         )
         return run_saga(definition, self.input())
 
+    def noticed(self) -> Saga:
+        """Return a saga that has ended, and of which a person should know."""
+        saga = self.completed()
+        Saga.objects.filter(pk=saga.pk).update(attention="late_effect")
+        return saga
+
     def suspended(self) -> Saga:
         saga = self.pending()
         perform(saga.pk, "suspend", by=None)
@@ -89,6 +95,7 @@ class Sagas:
             "skip": self.failed,
             "edit": self.failed,
             "restart": self.completed,
+            "acknowledge": self.noticed,
             "approve": self.undecided,
             "reject": self.undecided,
         }

@@ -53,7 +53,8 @@ def users_and_answers(operation: str):
 )
 def test_an_operation_is_for_whoever_may_and_nobody_else(sagas, users, operation, who, answer):
     saga = sagas.allowing(operation)
-    before = saga.status
+    saga.refresh_from_db()
+    before = saga.status, saga.attention
     client = APIClient()
     if who is not None:
         client.force_authenticate(users.root() if who == "root" else users.staff(*who))
@@ -65,7 +66,7 @@ def test_an_operation_is_for_whoever_may_and_nobody_else(sagas, users, operation
     assert len(told(saga, "refusal")) == (answer == 403)
     saga.refresh_from_db()
     if operation in PLAIN:
-        assert (saga.status != before) is (answer == 202)
+        assert ((saga.status, saga.attention) != before) is (answer == 202)
     if answer == 403:
         body = assert_problem(response, 403, "permission_denied")
         assert OPERATIONS[operation].permission in body["detail"]

@@ -21,6 +21,7 @@ SAGA: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "complete": ("running", "completed", (), {"now": NOW}),
     "turn_back": ("pending running suspended failed completed", "compensating", (), {}),
     "undone": ("compensating", "compensated", (), {"now": NOW}),
+    "undo_again": ("compensated", "compensating", (), {}),
     "halt": ("running compensating", "failed", (Attention.CRASH_LOOP,), {}),
     "suspend": ("pending running compensating", "suspended", (), {}),
     "resume": ("suspended failed", "running", (), {"has_begun": True}),
@@ -38,6 +39,7 @@ STEP: dict[str, tuple[str, str, tuple[Any, ...], dict[str, Any]]] = {
     "doubt": ("pending running waiting", "unknown", (), {"now": NOW}),
     "undo": ("completed unknown compensating", "compensating", (), {"now": NOW}),
     "undone": ("compensating", "compensated", (), {"now": NOW}),
+    "undo_again": ("compensated", "compensating", (), {"now": NOW, "key": "k"}),
     "undo_failed": ("compensating", "compensation_failed", (), {"now": NOW}),
     "again": ("failed unknown compensation_failed", "", (), {"now": NOW}),
 }
