@@ -4,9 +4,10 @@ A project with an admin site of its own registers the classes there: ``site.regi
 """
 
 from sagas.admin.batch import SagaBatchAdmin
+from sagas.admin.delivery import InboxMessageAdmin
 from sagas.admin.history import HistoryEntryAdmin
 from sagas.admin.hold import HoldAdmin
-from sagas.admin.message import InboxMessageAdmin, OutboxMessageAdmin
+from sagas.admin.message import OutboxMessageAdmin
 from sagas.admin.pruning import PruningAdmin
 from sagas.admin.saga import SagaAdmin
 from sagas.admin.step import SagaStepAdmin

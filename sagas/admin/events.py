@@ -3,12 +3,17 @@
 from __future__ import annotations
 
 from collections import defaultdict
+from collections.abc import Sequence
 from dataclasses import dataclass
 
+from django.utils.functional import Promise
 from django.utils.safestring import SafeString
+from django.utils.translation import gettext_lazy
 
 from sagas.admin.badges import badge
 from sagas.admin.payloads import payload
+from sagas.admin.times import NOTHING, span
+from sagas.definitions import subscriptions
 from sagas.models import InboxMessage, InboxStatus, OutboxMessage, Saga
 from sagas.operations.privacy import Shown
 
@@ -46,7 +51,56 @@ def event_rows(saga: Saga, shown: Shown) -> list[EventRow]:
     return [EventRow(event, payload(shown(event.data)), deliveries[event.event_id]) for event in events]
 
 
+OFFERED = {
+    InboxStatus.DEAD: (("requeue", gettext_lazy("Deliver again…")), ("resolve", gettext_lazy("Resolve…"))),
+    InboxStatus.DONE: (("send_again", gettext_lazy("Send again…")),),
+    InboxStatus.RESOLVED: (("send_again", gettext_lazy("Send again…")),),
+}
+
+
+def offers(message: InboxMessage) -> Sequence[tuple[str, str | Promise]]:
+    """Return what may be done about a delivery, with what a link to it says."""
+    return OFFERED.get(InboxStatus(message.status), ())
+
+
+def took(message: InboxMessage) -> str:
+    """Return how long it took from the publication until the event was handled, or given up."""
+    return NOTHING if message.ended_at is None else span(message.ended_at - message.at)
+
+
 def delivery_badge(message: InboxMessage) -> SafeString:
     """Return how far an event has come on its way to a subscriber."""
     status = InboxStatus(message.status)
     return badge(str(status.label), *_MARKS[status])
+
+
+ADVICE = {
+    "CrashLoop": gettext_lazy(
+        "It killed its workers when it was delivered alone. Mend the handler before it is delivered again."
+    ),
+    "TooManyHops": gettext_lazy(
+        "Handlers seem to answer each other. Mend that and resolve it: delivered again it goes on from here."
+    ),
+    "CaseClosed": gettext_lazy(
+        "A person had its case undone. Resolve it if what it tells is undone too, or else deliver it again."
+    ),
+}
+IN_DOUBT = gettext_lazy(
+    "A call outside of a transaction may have taken effect. Find out at the other system: resolve it if it "
+    "has, deliver it again if not, or if a second call does no harm."
+)
+REFUSED = gettext_lazy(
+    "Mend the cause and deliver it again, or resolve it and say why. Later events of its key wait meanwhile."
+)
+UNKNOWN_SUBSCRIBER = gettext_lazy(
+    "The code has no such subscriber (any more). Deploy it, or resolve the letter."
+)
+
+
+def advice(message: InboxMessage) -> str | Promise:
+    """Say what to do about a dead letter; of any other delivery there is nothing to say."""
+    if message.status != InboxStatus.DEAD:
+        return NOTHING
+    if subscriptions.get(message.subscriber) is None:
+        return UNKNOWN_SUBSCRIBER
+    return ADVICE.get(message.error_class, IN_DOUBT if message.in_doubt else REFUSED)

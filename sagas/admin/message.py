@@ -1,75 +1,86 @@
-"""Events: what was published, and its deliveries, of which those that were given up await a person."""
+"""What was published: the list of events, the page of one, and who tells whom."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from datetime import timedelta
 from typing import Any
 
-from django import forms
-from django.contrib import admin, messages
+from django.contrib import admin
 from django.core.exceptions import PermissionDenied
-from django.db.models import Q, QuerySet
-from django.http import Http404, HttpRequest, HttpResponse, HttpResponseNotAllowed, HttpResponseRedirect
+from django.db.models import Exists, OuterRef, Q, QuerySet
+from django.http import HttpRequest, HttpResponse
+from django.template.loader import render_to_string
+from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.functional import Promise
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
-from sagas.admin.events import delivery_badge
-from sagas.admin.operating import apart_from_requests
-from sagas.admin.operation_forms import MOST_REASON
+from sagas.admin.badges import badge
+from sagas.admin.events import delivery_badge, offers, took
+from sagas.admin.filters import TabFilter
 from sagas.admin.payloads import payload
 from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.admin.search import full_id
-from sagas.admin.times import moment
-from sagas.exceptions import LetterRefused
+from sagas.admin.tabs import PARAMETER, Tab, shown_tabs
+from sagas.admin.times import NOTHING, ago, moment
+from sagas.admin.traffic import drawn, publisher_name
+from sagas.clock import DatabaseTime
+from sagas.figures import traffic
+from sagas.messaging import SUBSCRIBER
 from sagas.models import InboxMessage, InboxStatus, OutboxMessage
-from sagas.operations import letters
-from sagas.operations.actors import Actor
 from sagas.redaction import redacted
 
-ERROR_SHOWN = 80
-
-
-class LetterForm(forms.Form):
-    """Why."""
-
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        help_text=gettext_lazy("Kept with the delivery, with your name."),
-        required=False,
-        max_length=MOST_REASON,
-        widget=forms.Textarea({"rows": 2}),
-    )
-
-
-ACTS: dict[str, tuple[str | Promise, str, Callable[..., InboxMessage]]] = {
-    "requeue": (gettext_lazy("Deliver again"), letters.REQUEUE, letters.requeue),
-    "resolve": (gettext_lazy("Resolve"), letters.RESOLVE, letters.resolve),
-}
+LATE = timedelta(seconds=30)
+"""Due for longer than this and handled by nobody."""
 
 
 class EventAdmin(ReadOnlyAdmin):
     """What events have in common on their pages."""
 
+    tabs: dict[str, Tab]
     ordering = ("-id",)
     search_fields = ("correlation_id",)
     search_help_text = gettext_lazy("The id of an event, or a whole correlation id.")
+    change_list_template = "admin/sagas/messages.html"
 
     def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
-        return super().get_queryset(request).defer("data", "headers")
+        return super().get_queryset(request).defer("data")
 
     def get_search_results(
         self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
     ) -> tuple[QuerySet[Any], bool]:
         words = search_term.strip()
+        found = queryset.annotate(now=DatabaseTime())
         if not words:
-            return queryset, False
+            return found, False
         is_of_case, event_id = Q(correlation_id=words), full_id(words)
-        return queryset.filter(is_of_case if event_id is None else is_of_case | Q(event_id=event_id)), False
+        return found.filter(is_of_case if event_id is None else is_of_case | Q(event_id=event_id)), False
+
+    def changelist_view(
+        self, request: HttpRequest, extra_context: dict[str, Any] | None = None
+    ) -> HttpResponse:
+        response = super().changelist_view(request, extra_context)
+        if isinstance(response, TemplateResponse) and response.context_data:
+            response.context_data |= self.around_the_list(request)
+        return response
+
+    def around_the_list(self, request: HttpRequest) -> dict[str, Any]:
+        """Return what the list is shown with."""
+        tab = request.GET.get(PARAMETER, "" if request.GET else "all")
+        return {
+            "tabs": shown_tabs(self.tabs, self.model._default_manager.all(), tab),
+            "empty": self.tabs[tab].empty if tab in self.tabs else _("No event is like that."),
+        }
+
+    @admin.display(description=gettext_lazy("topic and key"))
+    def topic_and_key(self, message: Any) -> SafeString:
+        return format_html('{}<div class="saga-key">{}</div>', message.topic, message.key)
+
+    @admin.display(description=gettext_lazy("published"))
+    def since(self, message: Any) -> SafeString:
+        return ago(message.at)
 
     @admin.display(description=gettext_lazy("published"))
     def published(self, message: Any) -> SafeString | str:
@@ -84,121 +95,138 @@ class EventAdmin(ReadOnlyAdmin):
         return payload(message.headers)
 
 
+def _with(*statuses: InboxStatus, late: bool = False) -> Any:
+    """Return what selects the events that have such a delivery, among few."""
+    deliveries = InboxMessage.objects.filter(status__in=statuses)
+    if late:
+        deliveries = deliveries.filter(due_at__lte=DatabaseTime() - LATE)
+    return lambda events: events.filter(event_id__in=deliveries.values("event_id"))
+
+
+OUTBOX_TABS = {
+    tab.name: tab
+    for tab in (
+        Tab("all", gettext_lazy("All"), lambda events: events, gettext_lazy("No event was published yet.")),
+        Tab(
+            "late",
+            gettext_lazy("Late"),
+            _with(InboxStatus.DUE, late=True),
+            gettext_lazy("No event is late: whoever subscribed has handled it, or is about to."),
+        ),
+        Tab(
+            "dead",
+            gettext_lazy("With dead letters"),
+            _with(InboxStatus.DEAD),
+            gettext_lazy("No event awaits a person."),
+        ),
+    )
+}
+
+
+class OutboxTabFilter(TabFilter):
+    """What the tabs select."""
+
+    tabs = OUTBOX_TABS
+
+
 @admin.register(OutboxMessage)
 class OutboxMessageAdmin(EventAdmin):
     """What was published."""
 
-    list_display = ("topic", "key", "seq", "saga_id_link", "correlation_id", "published")
-    fields = (
-        ("topic", "key", "seq"),
-        "event_id",
-        "saga_id_link",
-        ("correlation_id", "causation_id"),
-        "published",
-        "data_json",
-        "headers_json",
-    )
+    tabs = OUTBOX_TABS
+    list_display = ("topic_and_key", "told_by", "how_far", "saga_id_link", "case", "since")
+    list_filter = (OutboxTabFilter,)
+    lookups = frozenset({PARAMETER})
+    traffic_template = "admin/sagas/outboxmessage/traffic.html"
+
+    def get_fields(self, request: HttpRequest, obj: Any = None) -> list[Any]:
+        may_look = request.user.has_perm("sagas.view_inboxmessage")
+        return [
+            ("topic", "key", "seq"),
+            ("told_by", "published"),
+            *(["deliveries"] if may_look else []),
+            "event_id",
+            ("case", "saga_id_link"),
+            "causation_id",
+            "data_json",
+            "headers_json",
+        ]
+
+    def get_search_results(
+        self, request: HttpRequest, queryset: QuerySet[Any], search_term: str
+    ) -> tuple[QuerySet[Any], bool]:
+        found, may_repeat = super().get_search_results(request, queryset, search_term)
+        # By the correlation id too, which has an index.
+        mine = InboxMessage.objects.filter(
+            correlation_id=OuterRef("correlation_id"), event_id=OuterRef("event_id")
+        ).exclude(subscriber=SUBSCRIBER, status__in=[InboxStatus.PENDING, InboxStatus.KEPT])
+        return found.annotate(
+            is_dead=Exists(mine.filter(status=InboxStatus.DEAD)),
+            is_due=Exists(mine.filter(status=InboxStatus.DUE)),
+            is_told=Exists(mine),
+        ), may_repeat
+
+    def around_the_list(self, request: HttpRequest) -> dict[str, Any]:
+        tools = [(self.url_of("outboxmessage_traffic"), _("Who tells whom"))]
+        return super().around_the_list(request) | {"tools": tools}
+
+    @admin.display(description=gettext_lazy("published by"))
+    def told_by(self, message: OutboxMessage) -> str:
+        return publisher_name(message.headers)
+
+    @admin.display(description=gettext_lazy("deliveries"))
+    def how_far(self, message: Any) -> SafeString:
+        if message.is_dead:
+            return badge(str(InboxStatus.DEAD.label), "✕", "bad")
+        if message.is_due:
+            return badge(_("on its way"), "►", "active")
+        if message.is_told:
+            return badge(_("handled"), "✓", "good")
+        return badge(_("nobody subscribed"), "○", "quiet")
 
     @admin.display(description=gettext_lazy("saga"))
-    def saga_id_link(self, message: OutboxMessage) -> SafeString | None:
-        return None if message.saga_id is None else self.saga_link(message.saga_id)
+    def saga_id_link(self, message: OutboxMessage) -> SafeString | str:
+        return NOTHING if message.saga_id is None else self.saga_link(message.saga_id)
 
+    @admin.display(description=gettext_lazy("case"))
+    def case(self, message: OutboxMessage) -> SafeString:
+        url = self.url_of("outboxmessage_changelist")
+        text = message.correlation_id
+        return format_html('<a href="{}?q={}" title="{}"><code>{}</code></a>', url, text, text, text[-12:])
 
-@admin.register(InboxMessage)
-class InboxMessageAdmin(EventAdmin):
-    """Deliveries: one for each subscriber of an event."""
-
-    list_display = ("topic", "key", "subscriber", "badge", "tries", "last_error", "published", "acts")
-    list_filter = ("status",)
-    lookups = frozenset({"status__exact"})
-    fields = (
-        ("topic", "key", "seq"),
-        ("event_id", "correlation_id"),
-        ("subscriber", "badge", "tries", "crashes", "in_doubt"),
-        ("published", "ends"),
-        ("error_class", "error"),
-        "data_json",
-        "headers_json",
-        "done_about_it",
-    )
-    act_template = "admin/sagas/inboxmessage/act.html"
-
-    @admin.display(description=gettext_lazy("status"))
-    def badge(self, message: InboxMessage) -> SafeString:
-        return delivery_badge(message)
-
-    @admin.display(description=gettext_lazy("ended"))
-    def ends(self, message: InboxMessage) -> SafeString | str:
-        return moment(message.ended_at)
-
-    @admin.display(description=gettext_lazy("last error"))
-    def last_error(self, message: InboxMessage) -> str:
-        return f"{message.error_class} {Truncator(message.error).chars(ERROR_SHOWN)}".strip()
-
-    @admin.display(description=gettext_lazy("dead letter"))
-    def acts(self, message: InboxMessage) -> SafeString | None:
-        if message.status != InboxStatus.DEAD:
-            return None
-        links = [
-            format_html('<a href="{}">{}…</a>', self.url_of("inboxmessage_act", message.pk, act), label)
-            for act, (label, _permission, _perform) in ACTS.items()
+    @admin.display(description=gettext_lazy("deliveries"))
+    def deliveries(self, message: OutboxMessage) -> SafeString:
+        found = InboxMessage.objects.filter(
+            correlation_id=message.correlation_id, event_id=message.event_id
+        ).defer("data")
+        rows = [
+            {
+                "delivery": delivery,
+                "url": self.url_of("inboxmessage_change", delivery.pk),
+                "badge": delivery_badge(delivery),
+                "took": took(delivery),
+                "offers": [
+                    (self.url_of("inboxmessage_act", delivery.pk, act), label)
+                    for act, label in offers(delivery)
+                ],
+            }
+            for delivery in found.order_by("id")
         ]
-        return format_html("{} {}", *links)
-
-    @admin.display(description=gettext_lazy("what was done about it"))
-    def done_about_it(self, message: InboxMessage) -> SafeString | None:
-        lines = [
-            format_html(
-                "<li>{} {} {}{} {}</li>",
-                moment(act.at),
-                act.actor or act.actor_kind,
-                act.operation,
-                f" ({act.refusal})" if act.refusal else "",
-                act.reason,
-            )
-            for act in message.acts.order_by("id")
-        ]
-        return format_html("<ul>{}</ul>", SafeString("".join(lines))) if lines else None
+        return render_to_string("admin/sagas/outboxmessage/deliveries.html", {"rows": rows})
 
     def get_urls(self) -> list[URLPattern]:
-        view = self.admin_site.admin_view(self.act_view)
-        return [
-            path("<int:letter_id>/<slug:act>-letter/", view, name="sagas_inboxmessage_act"),
-            *super().get_urls(),
-        ]
+        view = self.admin_site.admin_view(self.traffic_view)
+        return [path("traffic/", view, name="sagas_outboxmessage_traffic"), *super().get_urls()]
 
-    @apart_from_requests
-    def act_view(self, request: HttpRequest, letter_id: int, act: str) -> HttpResponse:
-        """Say what a dead letter is; on POST have it delivered again, or resolve it."""
-        if act not in ACTS:
-            raise Http404(_("There is no such operation."))
-        if request.method not in ("GET", "HEAD", "POST"):
-            return HttpResponseNotAllowed(["GET", "POST"])
-        letter = InboxMessage.objects.filter(pk=letter_id).first()
-        if letter is None:
-            raise Http404(_("There is no delivery %(id)s.") % {"id": letter_id})
-        label, permission, perform = ACTS[act]
-        if not self.has_view_permission(request, letter) or not Actor.of(request.user).may(permission):
-            raise PermissionDenied(_("This takes the permission %(name)s.") % {"name": permission})
-        form = LetterForm(request.POST if request.method == "POST" else None)
-        form.fields["reason"].required = act == "resolve"
-        if request.method == "POST" and form.is_valid():
-            try:
-                perform(letter.pk, by=request.user, reason=form.cleaned_data["reason"])
-            except LetterRefused as refusal:
-                self.message_user(request, str(refusal), messages.WARNING)
-            else:
-                text = _("%(act)s was requested for %(letter)s.") % {"act": label, "letter": letter}
-                self.message_user(request, text, messages.SUCCESS)
-            url = self.url_of("inboxmessage_change", letter.pk)
-            return HttpResponseRedirect(url, status=303)
+    def traffic_view(self, request: HttpRequest) -> HttpResponse:
+        """Draw who publishes what and who reacts, as the latest events tell it."""
+        if not self.has_view_permission(request):
+            raise PermissionDenied
+        seen = traffic()
         return self.page(
             request,
-            self.act_template,
-            title=f"{label}: {letter.topic}",
-            letter=letter,
-            badge=delivery_badge(letter),
-            label=label,
-            form=form,
-            data=payload(redacted(letter.data)),
+            self.traffic_template,
+            title=_("Who tells whom"),
+            letters_url=self.url_of("inboxmessage_changelist"),
+            **drawn(seen),
         )

@@ -27,7 +27,7 @@ class CappedPaginator(Paginator):
     @cached_property
     def count(self) -> int:
         """How many rows there are, at most `MOST` + 1."""
-        return self.object_list.order_by()[: MOST + 1].count()
+        return self.object_list.order_by().values("pk")[: MOST + 1].count()
 
     @property
     def shown_count(self) -> str:

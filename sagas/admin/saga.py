@@ -170,7 +170,7 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
         tab = request.GET.get(PARAMETER)
         late = overdue(LATE).order_by().values("pk")[:1000].count()
         return {
-            "tabs": shown_tabs(self.get_queryset(request), tab),
+            "tabs": shown_tabs(TABS, self.get_queryset(request), tab),
             "empty": TABS[tab].empty if tab in TABS else _("No saga is like that."),
             "late": ngettext(
                 "%(number)d saga has been due for more than %(time)s, and no worker took it.",

@@ -1,4 +1,4 @@
-"""The tabs above the list of sagas: what an operator looks for, as addresses that can be kept."""
+"""The tabs above a list: what an operator looks for, as addresses that can be kept."""
 
 from __future__ import annotations
 
@@ -23,7 +23,7 @@ PARAMETER = "tab"
 
 @dataclass(frozen=True)
 class Tab:
-    """Some of the sagas."""
+    """Some of the rows."""
 
     name: str
     label: str | Promise
@@ -92,12 +92,12 @@ class ShownTab:
     is_current: bool
 
 
-def shown_tabs(sagas: QuerySet[Any], current: str | None) -> list[ShownTab]:
-    """Return the tabs with how many sagas each has, counted no further than is of use: one statement."""
-    counts = capped_counts({name: tab.select(sagas) for name, tab in TABS.items()})
+def shown_tabs(tabs: Mapping[str, Tab], rows: QuerySet[Any], current: str | None) -> list[ShownTab]:
+    """Return the tabs with how many rows each has, counted no further than is of use: one statement."""
+    counts = capped_counts({name: tab.select(rows) for name, tab in tabs.items()})
     return [
         ShownTab(tab.label, f"?{PARAMETER}={name}", capped(counts[name]), name == current)
-        for name, tab in TABS.items()
+        for name, tab in tabs.items()
     ]
 
 

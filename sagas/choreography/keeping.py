@@ -194,9 +194,9 @@ def _be_well(locked: Locked) -> None:
 
 
 def _told_of(letter: InboxMessage) -> str:
+    why = (letter.error or letter.error_class).rstrip(".")
     return (
-        f"{letter.subscriber} has not handled {letter.topic}: {letter.error or letter.error_class} "
-        "Requeue the dead letter, or resolve it."
+        f"{letter.subscriber} has not handled {letter.topic}: {why}. Requeue the dead letter, or resolve it."
     )
 
 

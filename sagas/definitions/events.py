@@ -28,6 +28,8 @@ class Event:
     """The id of the event, or of the saga, that caused it."""
     source: str = ""
     """Where it comes from."""
+    publisher: str = ""
+    """The subscriber or the definition that published it here; empty: other code."""
     time: datetime | None = None
     """When it was published."""
     traceparent: str = ""

@@ -10,6 +10,9 @@ read by itself. The parts are frozen dataclasses:
 * `Dashboard.workers`: `WorkerFigures`, the latest beat first;
 * `Dashboard.acts`: `Act`, the latest first: what operators asked for.
 
+Of events, each by itself: `traffic()`, who published what lately, who handled it and how long that took; and
+`letter_groups()`, what was given up alike.
+
 A part that the database did not answer within two seconds is None.
 """
 
@@ -17,9 +20,11 @@ from sagas.figures.acts import Act, last_acts
 from sagas.figures.census import Census, Standing, census
 from sagas.figures.failures import FailureGroup, failure_groups
 from sagas.figures.flow import HalfHour, Passed, half_hours, passed
+from sagas.figures.letters import LetterGroup, letter_groups
 from sagas.figures.overview import Dashboard, DefinitionFigures, Tiles, dashboard
 from sagas.figures.speed import Duration, durations
 from sagas.figures.staff import WorkerFigures, workers
+from sagas.figures.traffic import Heard, Told, Traffic, traffic
 
 __all__ = [
     "Act",
@@ -29,9 +34,13 @@ __all__ = [
     "Duration",
     "FailureGroup",
     "HalfHour",
+    "Heard",
+    "LetterGroup",
     "Passed",
     "Standing",
     "Tiles",
+    "Told",
+    "Traffic",
     "WorkerFigures",
     "census",
     "dashboard",
@@ -39,6 +48,8 @@ __all__ = [
     "failure_groups",
     "half_hours",
     "last_acts",
+    "letter_groups",
     "passed",
+    "traffic",
     "workers",
 ]

@@ -38,9 +38,9 @@ def durations() -> dict[str, Duration]:
 
 
 def _told(lengths: list[timedelta]) -> Duration:
-    return Duration(len(lengths), _quantile(lengths, 50), _quantile(lengths, 95))
+    return Duration(len(lengths), quantile(lengths, 50), quantile(lengths, 95))
 
 
-def _quantile(lengths: list[timedelta], percent: int) -> timedelta:
+def quantile(lengths: list[timedelta], percent: int) -> timedelta:
     """Return the shortest length that so many percent do not exceed."""
     return lengths[ceil(len(lengths) * percent / 100) - 1]

@@ -30,6 +30,7 @@ def headers_of(event: Event) -> dict[str, Any]:
     """Return what is stored of an event beside topic, key, data and correlation."""
     found = {
         "source": event.source,
+        "publisher": event.publisher,
         "causation_id": event.causation_id,
         "traceparent": event.traceparent,
         "hops": event.hops,
@@ -50,6 +51,7 @@ def event_of(row: Stored) -> Event:
         correlation_id=row.correlation_id,
         causation_id=headers.get("causation_id", ""),
         source=headers.get("source", ""),
+        publisher=headers.get("publisher", ""),
         time=row.at,
         traceparent=headers.get("traceparent", ""),
         hops=headers.get("hops", 0),

@@ -88,6 +88,7 @@ def follow(cause: Event, event: Event, name: str, number: int) -> Event:
         correlation_id=event.correlation_id or cause.correlation_id,
         causation_id=event.causation_id or str(cause.id),
         source=event.source or saga_settings().source,
+        publisher=name,
         traceparent=traceparent_of(event.traceparent or None),
         hops=cause.hops + 1,
         is_way_back=event.is_way_back or cause.is_way_back,
@@ -102,6 +103,7 @@ def of_saga(saga: Saga, event: Event, key: str, number: int) -> Event:
         correlation_id=saga.correlation_id,
         causation_id=str(saga.pk),
         source=saga_settings().source,
+        publisher=saga.definition,
         traceparent=saga.traceparent,
     )
 

@@ -1,5 +1,7 @@
 """What a person does about a dead letter: have it delivered again, or say that it needs that no more.
 
+Whoever lost what they were sent may be sent it again, too.
+
 Each act is recorded with who, why and how the delivery stood, in the transaction of the act; refused ones
 too. Nothing is deleted.
 """
@@ -10,14 +12,18 @@ from collections.abc import Callable
 from functools import partial
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from sagas.canonical import clean_text
 from sagas.choreography import cases
 from sagas.clock import database_now
 from sagas.exceptions import LetterRefused
-from sagas.models import DeadLetterAct, InboxMessage, InboxStatus
+from sagas.keys import case_id
+from sagas.messaging import SUBSCRIBER
+from sagas.models import DeadLetterAct, InboxMessage, InboxStatus, Saga
 from sagas.operations.actors import Actor, By
 from sagas.operations.operation import Refusal
+from sagas.states import Direction
 from sagas.wake import wake_on_commit
 
 REQUEUE = "sagas.requeue_deadletter"
@@ -40,6 +46,25 @@ def resolve(letter_id: int, *, by: By, reason: str) -> InboxMessage:
     return _perform(letter_id, "resolve", RESOLVE, by=by, reason=reason, change=_close)
 
 
+def send_again(letter_id: int, *, by: By, reason: str) -> InboxMessage:
+    """Have an event delivered once more to a subscriber who has handled it, or of whom that was said.
+
+    What it publishes then has the ids that it had before, and so is told once. Raises `LetterRefused`, after
+    its record was committed, and `InboxMessage.DoesNotExist`.
+    """
+    return _perform(letter_id, "send_again", REQUEUE, by=by, reason=reason, change=_make_due)
+
+
+def alike(letter: InboxMessage) -> QuerySet[InboxMessage]:
+    """Select the dead letters of the same topic to the same subscriber with the same error."""
+    return InboxMessage.objects.filter(
+        status=InboxStatus.DEAD,
+        subscriber=letter.subscriber,
+        topic=letter.topic,
+        error_class=letter.error_class,
+    )
+
+
 def _perform(
     letter_id: int,
     operation: str,
@@ -52,8 +77,9 @@ def _perform(
     actor, reason = Actor.of(by), clean_text(reason)
     alias = InboxMessage.objects.db
     with transaction.atomic(using=alias):
+        is_closed = operation == "send_again" and _is_closed(letter_id)
         letter = InboxMessage.objects.select_for_update().get(pk=letter_id)
-        refusal = _refusal(letter, operation, permission, actor, reason)
+        refusal = _refusal(letter, operation, permission, actor, reason, is_closed)
         DeadLetterAct.objects.create(
             message=letter,
             actor_kind=actor.kind,
@@ -83,15 +109,37 @@ def _perform(
 
 
 def _refusal(
-    letter: InboxMessage, operation: str, permission: str, actor: Actor, reason: str
+    letter: InboxMessage, operation: str, permission: str, actor: Actor, reason: str, is_closed: bool
 ) -> Refusal | None:
     if not actor.may(permission):
         return Refusal("permission_denied", f"{actor.name} lacks the permission {permission}.")
+    if operation == "send_again":
+        return _not_again(letter, reason, is_closed)
     if letter.status != InboxStatus.DEAD:
         return Refusal("not_dead", f"it is {letter.status}, and no dead letter.")
     if operation == "resolve" and not reason.strip():
         return Refusal("reason_required", "say why it needs no delivery any more.")
     return None
+
+
+def _not_again(letter: InboxMessage, reason: str, is_closed: bool) -> Refusal | None:
+    if letter.status not in (InboxStatus.DONE, InboxStatus.RESOLVED) or letter.subscriber == SUBSCRIBER:
+        return Refusal("not_done", f"it is {letter.status}: nobody has handled it who could once more.")
+    if not reason.strip():
+        return Refusal("reason_required", "say why what was handled is to be handled once more.")
+    if is_closed and not letter.headers.get("is_way_back"):
+        return Refusal("case_closed", "its case was undone, and nothing of it goes forward any more.")
+    return None
+
+
+def _is_closed(letter_id: int) -> bool:
+    """Say whether the case of a delivery goes back or went.
+
+    The case stays locked, and before its delivery, as whoever closes it does.
+    """
+    correlation_id = InboxMessage.objects.values_list("correlation_id", flat=True).get(pk=letter_id)
+    case = Saga.objects.select_for_update(no_key=True).filter(pk=case_id(correlation_id))
+    return case.values_list("direction", flat=True).first() == Direction.BACK
 
 
 def _make_due(letter: InboxMessage) -> None:

@@ -6,6 +6,7 @@ import os
 import sys
 import tempfile
 from collections.abc import Iterator
+from datetime import timedelta
 from pathlib import Path
 
 import django
@@ -17,6 +18,7 @@ from tests.served import Served
 
 SCREENS = Path(__file__).resolve().parents[2] / "docs" / "screens"
 SAGAS = 3000
+EVENT_ORDERS = 40
 SIZE = {"width": 1360, "height": 900}
 
 
@@ -65,7 +67,30 @@ def _staged() -> tuple[str, list[tuple[str, str]]]:
     batch = draft("retry", Selection(filter={"status": "failed"}), by=operator)
     unknown = Saga.objects.filter(attention="unknown_outcome").order_by("-created_at").first()
     first = failed[0]
+    _publish_events()
     return client.cookies["sessionid"].value, list(_pages(first.pk, (unknown or first).pk, batch.pk))
+
+
+def _publish_events() -> None:
+    """Have orders led by events, and labels for some of them that cannot be printed."""
+    from orders.demo.shop import open_shop
+    from orders.services import Pattern, place_order
+    from orders.trouble import Trouble
+    from sagas import Event, PermanentFailure, subscribe
+    from sagas.testing import advance, run_due
+
+    @subscribe("shipment.created", name="warehouse.print_label")
+    def print_label(event: Event) -> None:
+        if event.data["trouble"] == Trouble.CARRIER_OUTAGE:
+            raise PermanentFailure("the printer has no labels for parcels of this size")
+
+    open_shop()
+    troubles = (Trouble.NONE, Trouble.CARD_DECLINED, Trouble.CARRIER_DOWN, Trouble.CARRIER_OUTAGE)
+    for number in range(EVENT_ORDERS):
+        trouble = troubles[number % 8] if number % 8 < len(troubles) else Trouble.NONE
+        place_order(f"c{number}@example.com", {"teapot": 1}, trouble=trouble, pattern=Pattern.CHOREOGRAPHY)
+    run_due()
+    advance(timedelta(minutes=10))
 
 
 def _pages(failed: object, unknown: object, batch: object) -> Iterator[tuple[str, str]]:
@@ -77,6 +102,8 @@ def _pages(failed: object, unknown: object, batch: object) -> Iterator[tuple[str
     yield "dashboard", "/admin/sagas/saga/dashboard/"
     yield "start", "/admin/sagas/saga/start/orders.place_order/"
     yield "holds", "/admin/sagas/hold/"
+    yield "traffic", "/admin/sagas/outboxmessage/traffic/"
+    yield "letters", "/admin/sagas/inboxmessage/?tab=dead"
 
 
 if __name__ == "__main__":

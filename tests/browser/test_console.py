@@ -11,14 +11,15 @@ from django.db import connection
 from django.urls import reverse
 from playwright.sync_api import expect
 
-from sagas import HALT, RetryLater, start_many
-from sagas.models import Saga, SagaBatch
+from sagas import HALT, Event, PermanentFailure, RetryLater, publish, start_many
+from sagas.models import InboxMessage, OutboxMessage, Saga, SagaBatch
 from sagas.operations import chunks
 from sagas.operations.drafting import draft
 from sagas.operations.holding import hold
 from sagas.operations.selection import Selection
 from sagas.testing import run_due, run_saga
 from tests.browser.conftest import apart_from_the_browser
+from tests.choreography.conftest import listener  # noqa: F401
 from tests.doors.conftest import root, sagas, trip, users  # noqa: F401
 from tests.samples import ONCE, OrderInput, step
 
@@ -142,12 +143,26 @@ def test_stored_text_is_never_run(define, play, root, visit):  # noqa: F811
     assert visitor.complaints == []
 
 
+def refuse(event: Event) -> None:
+    raise PermanentFailure("no such address")
+
+
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_nothing_keeps_anybody_out_and_the_browser_complains_of_nothing(root, sagas, visit, scheme):  # noqa: F811
+def test_nothing_keeps_anybody_out_and_the_browser_complains_of_nothing(
+    root,  # noqa: F811
+    sagas,  # noqa: F811
+    listener,  # noqa: F811
+    visit,
+    scheme,
+):
     saga, unknown = sagas.failed(), sagas.unknown()
     sagas.completed(), sagas.pending(), sagas.suspended()
     batch = draft("retry", Selection(ids=(saga.pk,)), by=root)
     held = hold(definition="samples.trip", by=root, reason="The bank is closed.")
+    listener.on("parcel.sent", refuse, name="office")
+    publish(Event("parcel.sent", {"n": 1}), Event("parcel.lost"))
+    run_due()
+    letter, event = InboxMessage.objects.get(status="dead"), OutboxMessage.objects.get(topic="parcel.sent")
     visitor = visit(root, color_scheme=scheme)
     found: dict[str, Any] = {}
     complaints: list[str] = []
@@ -165,6 +180,12 @@ def test_nothing_keeps_anybody_out_and_the_browser_complains_of_nothing(root, sa
         reverse("admin:sagas_hold_changelist"),
         reverse("admin:sagas_hold_hold"),
         reverse("admin:sagas_hold_release", args=[held.pk]),
+        reverse("admin:sagas_outboxmessage_traffic"),
+        reverse("admin:sagas_outboxmessage_changelist"),
+        reverse("admin:sagas_outboxmessage_change", args=[event.pk]),
+        reverse("admin:sagas_inboxmessage_changelist") + "?tab=dead",
+        reverse("admin:sagas_inboxmessage_change", args=[letter.pk]),
+        reverse("admin:sagas_inboxmessage_act", args=[letter.pk, "resolve"]),
     ):
         page = visitor.goes_to(path)
         complaints += visitor.complaints
@@ -188,6 +209,7 @@ def test_nothing_lies_outside_of_a_narrow_window(root, sagas, visit):  # noqa: F
         reverse("admin:sagas_saga_change", args=[saga.pk]),
         reverse("admin:sagas_saga_operate", args=[saga.pk, "retry"]),
         reverse("admin:sagas_saga_dashboard"),
+        reverse("admin:sagas_outboxmessage_traffic"),
     ):
         page = visitor.goes_to(path)
         wide = page.evaluate(WIDER_THAN_THE_WINDOW)

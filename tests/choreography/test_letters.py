@@ -10,7 +10,8 @@ from sagas import Event, publish
 from sagas.exceptions import LetterRefused
 from sagas.keys import case_id
 from sagas.models import DeadLetterAct, InboxMessage, Saga
-from sagas.operations.letters import requeue, resolve
+from sagas.operations.letters import requeue, resolve, send_again
+from sagas.operations.performing import perform
 from sagas.testing import run_due
 from tests.samples import ONCE, postgresql_only
 
@@ -102,3 +103,40 @@ def test_its_case_is_well_again(listener, choreography):
     run_due()
     saga.refresh_from_db()
     assert (saga.attention, saga.error) == ("", "")
+
+
+def test_what_was_handled_is_sent_again_and_what_it_publishes_is_told_once(listener):
+    listener.on("a", lambda event: publish(Event("b", key=event.key)))
+    listener.on("b")
+    publish(Event("a", {"n": 1}, key="x"))
+    run_due()
+    send_again(letter().pk, by="ops", reason="their disk was lost")
+    run_due()
+    assert listener.topics == ["a", "b", "a"]
+    act = DeadLetterAct.objects.get()
+    assert (act.operation, act.reason, act.data["status"]) == ("send_again", "their disk was lost", "done")
+
+
+@pytest.mark.parametrize(
+    ("status", "reason", "code"),
+    [("done", " ", "reason_required"), ("due", "why", "not_done"), ("dead", "why", "not_done")],
+)
+def test_what_is_not_sent_again(listener, status, reason, code):
+    listener.on("a")
+    publish(Event("a", {"n": 1}))
+    InboxMessage.objects.update(status=status, due_at="2020-01-01T00:00Z")
+    with pytest.raises(LetterRefused) as refused:
+        send_again(letter().pk, by="ops", reason=reason)
+    assert (refused.value.code, letter().status) == (code, status)
+    assert DeadLetterAct.objects.get().refusal == code
+
+
+def test_nothing_of_a_case_that_was_undone_is_sent_again(listener, choreography):
+    listener.on("a")
+    choreography("box.office", starts="a", ends="z")
+    publish(Event("a", {"n": 1}, correlation_id="case"))
+    run_due()
+    perform(case_id("case"), "compensate", by="ops")
+    run_due()
+    with pytest.raises(LetterRefused, match="its case was undone"):
+        send_again(letter().pk, by="ops", reason="why")

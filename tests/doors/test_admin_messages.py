@@ -108,3 +108,156 @@ def test_a_saga_shows_the_events_of_its_case(admin, define, play, listener):  # 
     page = Page(admin.get(reverse("admin:sagas_saga_change", args=[saga.pk])))
     assert page.all("h2", id="events")
     assert "tests.paid" in page.text
+
+
+def change_url(message: InboxMessage | OutboxMessage) -> str:
+    return reverse(f"admin:sagas_{type(message).__name__.lower()}_change", args=[message.pk])
+
+
+def many_url(act: str, query: str) -> str:
+    return reverse("admin:sagas_inboxmessage_act_on_many", args=[act]) + f"?{query}"
+
+
+@pytest.fixture
+def letters(listener) -> list[InboxMessage]:  # noqa: F811
+    """Three deliveries that were given up alike, and one otherwise."""
+    listener.on("parcel.sent", _refuse)
+    listener.on("parcel.lost", _refuse)
+    publish(*(Event("parcel.sent", {"n": n}) for n in range(3)), Event("parcel.lost"))
+    run_due()
+    return list(InboxMessage.objects.filter(status="dead").order_by("pk"))
+
+
+def test_whoever_can_do_something_is_first_shown_the_dead_letters(admin, client, users, letter):
+    url = reverse("admin:sagas_inboxmessage_changelist")
+    assert admin.get(url)["Location"] == f"{url}?tab=dead"
+    client.force_login(users.staff("view_inboxmessage"))
+    assert client.get(url).status_code == 200
+
+
+@pytest.mark.parametrize(("tab", "number"), [("dead", 1), ("late", 1), ("due", 2), ("all", 4)])
+def test_tabs_are_by_what_deliveries_need(admin, listener, letter, tab, number):  # noqa: F811
+    listener.on("parcel.lost")
+    publish(Event("parcel.lost"))
+    run_due()
+    publish(Event("parcel.lost"), Event("parcel.lost"))
+    late = InboxMessage.objects.filter(status="due")[0]
+    InboxMessage.objects.filter(pk=late.pk).update(due_at="2020-01-01T00:00Z")
+
+    page = admin.get(reverse("admin:sagas_inboxmessage_changelist"), {"tab": tab})
+    assert len(page.context["cl"].result_list) == number
+    events = {"dead": 1, "late": 1, "all": 4}
+    if tab in events:
+        page = admin.get(reverse("admin:sagas_outboxmessage_changelist"), {"tab": tab})
+        assert len(page.context["cl"].result_list) == events[tab]
+
+
+def test_letters_that_were_given_up_alike_are_dealt_with_at_once(admin, letters):
+    page = Page(admin.get(reverse("admin:sagas_inboxmessage_changelist"), {"tab": "dead"}))
+    group = f"alike={letters[2].pk}"
+    assert {f"?{group}", many_url("requeue", group), many_url("resolve", group)} <= page.links
+    listed = admin.get(reverse("admin:sagas_inboxmessage_changelist") + f"?{group}")
+    assert len(listed.context["cl"].result_list) == 3
+
+    shown = admin.get(many_url("resolve", group))
+    assert "Resolve: 3 dead letters" in Page(shown).text
+    last = shown.context["form"]["last"].value()
+    publish(Event("parcel.sent", {"n": 9}))
+    run_due()  # What is given up after somebody looked is not meant.
+    response = admin.post(many_url("resolve", group), {"last": last, "reason": "sent by hand"}, follow=True)
+
+    assert "Resolve was requested for 3 dead letters." in Page(response).text
+    assert set(InboxMessage.objects.filter(status="dead").values_list("topic", "data__n")) == {
+        ("parcel.sent", 9),
+        ("parcel.lost", None),
+    }
+    assert InboxMessage.objects.filter(status="resolved").count() == DeadLetterAct.objects.count() == 3
+
+
+def test_letters_are_selected_in_the_list(admin, letters):
+    ids = [letters[0].pk, letters[3].pk]
+    url = reverse("admin:sagas_inboxmessage_changelist") + "?tab=dead"
+    chosen = admin.post(url, {"action": "requeue_selected", "_selected_action": ids})
+    assert chosen["Location"] == many_url("requeue", f"ids={ids[0]},{ids[1]}")
+
+    admin.post(chosen["Location"], {"last": ids[1]})
+    assert set(InboxMessage.objects.filter(status="due").values_list("pk", flat=True)) == set(ids)
+    gone = admin.post(chosen["Location"], {"last": ids[1]}, follow=True)
+    assert "None of these is a dead letter any more." in Page(gone).text
+
+
+def test_of_many_letters_the_number_is_typed(admin, letters, monkeypatch):
+    monkeypatch.setattr("sagas.admin.delivery.SMALL", 2)
+    url, last = many_url("requeue", f"alike={letters[0].pk}"), letters[2].pk
+    assert "There are 3 of them." in Page(admin.post(url, {"last": last, "number": 2})).text
+    assert admin.post(url, {"last": last, "number": 3}).status_code == 303
+
+
+@pytest.mark.parametrize(
+    "query", ["", "ids=", "ids=x", "ids=999", "alike=x", "alike=999", f"ids={'9' * 30}"], ids=str
+)
+def test_an_address_that_names_no_letter_leads_back(admin, query):
+    response = admin.get(many_url("requeue", query))
+    assert response["Location"] == reverse("admin:sagas_inboxmessage_changelist") + "?tab=dead"
+
+
+@pytest.mark.parametrize(
+    ("error_class", "in_doubt", "advice"),
+    [
+        ("CrashLoop", False, "It killed its workers"),
+        ("TooManyHops", False, "answer each other"),
+        ("CaseClosed", False, "had its case undone"),
+        ("Timeout", True, "may have taken effect"),
+        ("Timeout", False, "Mend the cause"),
+    ],
+)
+def test_a_dead_letter_says_what_to_do(admin, letter, error_class, in_doubt, advice):
+    InboxMessage.objects.update(error_class=error_class, in_doubt=in_doubt)
+    for url in (change_url(letter), act_url(letter, "resolve")):
+        assert advice in Page(admin.get(url)).text
+
+
+def test_a_dead_letter_of_a_subscriber_that_is_gone_says_so(admin, letter):
+    InboxMessage.objects.update(subscriber="gone")
+    assert "The code has no such subscriber" in Page(admin.get(change_url(letter))).text
+
+
+def test_an_event_is_sent_again_to_who_lost_it(admin, listener):  # noqa: F811
+    listener.on("parcel.sent", lambda event: publish(Event("told", key=event.key)))
+    publish(Event("parcel.sent", key="p1"))
+    run_due()
+    delivery = InboxMessage.objects.get(topic="parcel.sent")
+    event = OutboxMessage.objects.get(topic="parcel.sent")
+    assert act_url(delivery, "send_again") in Page(admin.get(change_url(event))).links
+
+    assert "This field is required." in Page(admin.post(act_url(delivery, "send_again"), {})).text
+    admin.post(act_url(delivery, "send_again"), {"reason": "their disk was lost"})
+    run_due()
+
+    assert listener.topics == ["parcel.sent", "parcel.sent"]
+    assert OutboxMessage.objects.filter(topic="told").count() == 1
+    assert "Send again" in Page(admin.get(change_url(delivery))).text
+
+
+def test_who_tells_whom_is_learnt_from_traffic(admin, listener):  # noqa: F811
+    listener.on("ticket.sold", lambda event: publish(Event("seat.taken"), Event(EVIL)), name="box.office")
+    listener.on("seat.taken", lambda event: publish(Event("ticket.sold", id=event.id)), name="circle")
+    publish(Event("ticket.sold"))
+    run_due()
+
+    page = admin.get(reverse("admin:sagas_outboxmessage_traffic"))
+
+    shown = Page(page)
+    assert shown.refused == []
+    assert all(name in shown.text for name in ("ticket.sold", "box.office", "circle", "other code", EVIL))
+    left = {box.name: box.x for box in page.context["boxes"]}
+    assert left["by:code"] < left["ticket.sold"] < left["seat.taken"]
+    assert len(page.context["curves"]) == 3
+
+
+def test_who_tells_whom_takes_a_permission(client, users):
+    url = reverse("admin:sagas_outboxmessage_traffic")
+    client.force_login(users.staff("view_saga"))
+    assert client.get(url).status_code == 403
+    client.force_login(users.staff("view_outboxmessage", username="tom"))
+    assert "No event was published yet." in Page(client.get(url)).text

@@ -11,11 +11,12 @@ from uuid import UUID, uuid4
 import pytest
 from django.core.management import CommandError, call_command
 
-from sagas import PermanentFailure, clock, start
+from sagas import Event, PermanentFailure, clock, publish, start
 from sagas.management.commandline import Interruption, duration
-from sagas.models import Saga
+from sagas.models import DeadLetterAct, InboxMessage, Saga
 from sagas.testing import run_due, run_saga
-from tests.samples import step
+from tests.choreography.conftest import listener  # noqa: F401
+from tests.samples import ONCE, step
 
 pytestmark = pytest.mark.django_db
 
@@ -332,3 +333,50 @@ def test_a_signal_is_heeded_when_the_work_is_done():
 def test_a_second_one_is_heeded_at_once():
     with pytest.raises(KeyboardInterrupt):
         told_to_stop(signal.SIGTERM, signal.SIGINT)
+
+
+# dead_letters
+
+
+@pytest.fixture
+def letters(listener):  # noqa: F811
+    """Three dead letters, of which two are alike."""
+    listener.on("sold", lambda event: 1 / 0, retry=ONCE)
+    listener.on("lost", lambda event: 1 / 0, retry=ONCE)
+    publish(Event("sold"), Event("sold"), Event("lost"))
+    run_due()
+    return list(InboxMessage.objects.filter(status="dead").order_by("topic", "pk"))
+
+
+def test_dead_letters_lists_them(letters):
+    out, err = run("dead_letters", "--topic", "lost")
+    assert ("ZeroDivisionError" in out, len(out.splitlines()), err) == (True, 2, "")
+    lines = run("dead_letters", "--json", "--limit", 2)[0].splitlines()
+    assert [json.loads(line)["status"] for line in lines] == ["dead", "dead"]
+    assert run("dead_letters", "--error-class", "Timeout") == ("", "No dead letter is like that.\n")
+
+
+@pytest.mark.parametrize(("operation", "status"), [("requeue", "due"), ("resolve", "resolved")])
+def test_dead_letters_acts_on_what_a_filter_finds(letters, operation, status):
+    out, _err = run(
+        "dead_letters", f"--{operation}", "--subscriber", "tests.sold", "--reason", "mended", "--no-input"
+    )
+    assert out == f"{operation.capitalize()} was requested for 2 dead letters.\n"
+    assert InboxMessage.objects.filter(topic="sold", status=status).count() == 2
+    act = DeadLetterAct.objects.all()[0]
+    assert (act.actor_kind, act.reason, DeadLetterAct.objects.count()) == ("command", "mended", 2)
+
+
+def test_dead_letters_acts_on_those_that_are_named(letters):
+    out, _err = run("dead_letters", letters[0].pk, "--requeue", "--json")
+    assert json.loads(out) == {"selected": 1, "done": 1, "refused": 0}
+    assert InboxMessage.objects.filter(status="due").get().pk == letters[0].pk
+
+
+def test_dead_letters_says_what_is_missing(letters, monkeypatch):
+    assert "Nothing was selected" in str(refused("dead_letters", "--requeue"))
+    assert "Say why" in str(refused("dead_letters", "--resolve", letters[0].pk))
+    assert "There is no dead letter 999" in str(refused("dead_letters", "--requeue", 999))
+    monkeypatch.setattr("builtins.input", lambda prompt: "n")
+    assert "Nothing was done." in str(refused("dead_letters", "--requeue", "--topic", "sold"))
+    assert not DeadLetterAct.objects.exists()
