@@ -9,7 +9,7 @@ CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u ALLOWED_HOSTS -u DJANGO_S
 	-u Q_NOTIFY -u Q_CLUSTER_NAME -u SAGAS_LEASE
 
 .DEFAULT_GOAL := help
-.PHONY: help demo test chaos fuzz lint types contracts migrations check bench bench-growth bench-http
+.PHONY: help demo test chaos fuzz lint types contracts migrations audit check bench bench-growth bench-http
 
 help:
 	@echo "make demo    run the demo: workers and a web server, until Ctrl-C"
@@ -17,6 +17,7 @@ help:
 	@echo "make chaos   have sagas come through faults (about five minutes; ARGS='--profile smoke --seed 7' for one)"
 	@echo "make bench   measure it beside its peers (about seven minutes; ARGS='--only async,dbos --rounds 1')"
 	@echo "make fuzz    ask the API for whatever its schema allows and forbids (about five minutes)"
+	@echo "make audit   look for known holes in what is installed"
 	@echo "make check   lint, types, import contracts, system checks, migrations"
 
 # Stamps, so that requirements are installed when they change and not each time.
@@ -74,5 +75,12 @@ contracts: $(VENV)/checks
 migrations: $(VENV)/checks
 	$(CLEAN) $(BIN)/python manage.py check
 	$(CLEAN) $(BIN)/python manage.py makemigrations --check --dry-run
+
+# In an environment of its own: it is no part of what it looks at. Where neither it nor its feed is in reach, it says so.
+audit: $(VENV)/checks
+	@[ -x $(VENV)/audit/bin/pip-audit ] || { $(PYTHON) -m venv $(VENV)/audit && \
+	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'; } > /dev/null 2>&1 || true
+	@$(BIN)/python -m tests.audit $(VENV)/audit/bin/pip-audit \
+	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
 check: lint types contracts migrations

@@ -307,7 +307,10 @@ LOGGING = {
     "disable_existing_loggers": False,
     "filters": {"saga_id": {"()": "sagas.telemetry.SagaIdFilter"}},
     "formatters": {
-        "line": {"format": "%(asctime)s %(levelname)s %(name)s [saga %(saga_id)s] %(message)s"},
+        "line": {
+            "()": "sagas.telemetry.OneLineFormatter",
+            "format": "%(asctime)s %(levelname)s %(name)s [saga %(saga_id)s] %(message)s",
+        },
     },
     "handlers": {
         # The filter hangs on the handler, so that lines of other packages carry the attribute too.

@@ -30,6 +30,13 @@ _TRACEPARENT = re.compile(
 )
 
 
+class OneLineFormatter(logging.Formatter):
+    """Writes each message in one line, whatever it repeats of what sagas were given; tracebacks follow it."""
+
+    def formatMessage(self, record: logging.LogRecord) -> str:  # noqa: N802  # logging's name
+        return super().formatMessage(record).replace("\r", "\\r").replace("\n", "\\n")
+
+
 class Traced(Protocol):
     """What is called within a trace; asked only where there is one."""
 

@@ -159,7 +159,7 @@ def acknowledge(locked: Locked, request: Request) -> None:
     saga = locked.saga
     if saga.attention == Attention.DEADLINE:
         saga.deadline_at = None  # Else it would call again at the next step border.
-    locked.record(**request.act, data={"attention": saga.attention})
+    locked.record(**request.act, data={"acknowledged": saga.attention})
     saga.attention = ""
 
 

@@ -16,12 +16,13 @@ from sagas.operations.performing import perform
 from sagas.states import TERMINAL, Attention
 from sagas.testing import advance, run_due, run_saga
 from tests.choreography.conftest import choreography, listener
+from tests.engine.alarms import alarms, committing
 from tests.engine.hands import Hand
 from tests.operations import situations
 from tests.operations.situations import NO
 from tests.samples import HOUR, MINUTE, ONCE, STEADY, OrderInput, history, statuses, step
 
-__all__ = ["choreography", "listener"]
+__all__ = ["alarms", "choreography", "committing", "listener"]
 
 pytestmark = pytest.mark.django_db
 
@@ -228,11 +229,13 @@ def test_an_undo_that_fails_again_calls_again(world):
     assert (saga.status, saga.attention) == ("failed", "compensation_failed")
 
 
-def test_what_was_acknowledged_is_told_with_who_and_why(world):
+def test_what_was_acknowledged_is_told_with_who_and_why_and_calls_nobody(world, alarms, committing):
     saga = deadline(world)
-    do("acknowledge")(saga)
+    with committing():
+        do("acknowledge")(saga)
+    assert alarms.heard() == {}
     entry = history(saga, "act")[-1]
-    assert (entry.actor, entry.reason, entry.data) == ("ann", "seen to", {"attention": "deadline"})
+    assert (entry.actor, entry.reason, entry.data) == ("ann", "seen to", {"acknowledged": "deadline"})
     advance(MINUTE)
     saga.refresh_from_db()
     assert (saga.status, saga.attention) == ("running", "")

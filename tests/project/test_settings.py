@@ -271,7 +271,7 @@ class TestDoors:
         assert answer.headers["WWW-Authenticate"] == "Token"
 
 
-def test_each_line_is_logged_once_and_says_of_which_saga() -> None:
+def test_each_message_is_one_line_logged_once_and_says_of_which_saga() -> None:
     script = (
         "import django, logging, uuid; django.setup(); from sagas.telemetry import tracing\n"
         "with tracing(uuid.UUID(int=7)):\n"
@@ -279,6 +279,7 @@ def test_each_line_is_logged_once_and_says_of_which_saga() -> None:
         "logging.getLogger('django.server').info('served')\n"
         "logging.getLogger('django-q').info('pushed')\n"
         "logging.getLogger('django-q').warning('slow')\n"
+        "logging.getLogger('sagas').error('%s', 'no\\r\\n2026-01-01 00:00:00 INFO orders [saga -] paid')\n"
     )
 
     process = run_python("-c", script)
@@ -288,4 +289,5 @@ def test_each_line_is_logged_once_and_says_of_which_saga() -> None:
         "INFO orders [saga 00000000-0000-0000-0000-000000000007] charged",
         "INFO django.server [saga -] served",
         "WARNING django-q [saga -] slow",
+        r"ERROR sagas [saga -] no\r\n2026-01-01 00:00:00 INFO orders [saga -] paid",
     ]
