@@ -59,7 +59,7 @@ def test_the_application_runs_sagas(define, play, acting_as, brisk):
         assert Saga.objects.get().history.filter(kind="attempt").exists()
 
 
-FORBIDDEN = {
+FORBIDDEN: dict[str, list[Callable[[], object] | str]] = {
     "shop_app": [
         lambda: HistoryEntry.objects.update(actor="bob"),
         lambda: HistoryEntry.objects.all().delete(),
