@@ -208,3 +208,22 @@ def test_acting_takes_a_permission(client, users, letter):
 def test_one_that_is_not_there_is_not_found(api, pk):
     for method, path in (("get", ""), ("post", "requeue/"), ("post", "resolve/")):
         assert getattr(api, method)(f"/api/v1/dead-letters/{pk}/{path}").status_code == 404
+
+
+def test_a_signed_event_is_for_the_saga_that_waits_for_its_subject_and_counts_once(client, sagas):
+    saga, other = sagas.waiting(), sagas.waiting()
+    sent = event(type="parcel.picked_up", subject=saga.input["order_id"], data={"by": "van"})
+    for_another = json.dumps(sent | {"subject": other.input["order_id"]}).encode()
+
+    assert send(client, sent, tampered=for_another).status_code == 401
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, OutboxMessage.objects.count()) == ("running", 0)
+
+    for _ in range(2):  # Whoever listened in sends it again.
+        assert send(client, sent).status_code == 202
+        run_due()
+    saga.refresh_from_db()
+    other.refresh_from_db()
+    assert (saga.status, other.status) == ("completed", "running")
+    assert saga.steps.get(name="pickup").result == {"by": "van"}
