@@ -13,6 +13,7 @@ from sagas.management.commandline import (
     Interruption,
     actor,
     as_json,
+    ask,
     positive,
     record,
     table,
@@ -80,9 +81,7 @@ class Command(BaseCommand):
         if missing := sorted(set(ids) - set(chosen)) if not options["limit"] else []:
             raise CommandError(f"There is no dead letter {', '.join(map(str, missing))} like that.")
         if len(chosen) > 1 and interactive:
-            answer = input(f"{operation} {len(chosen)} dead letters? [y/N] ")
-            if answer.strip().lower() not in ("y", "yes"):
-                raise CommandError("Nothing was done.")
+            ask(self, f"{operation.capitalize()} {len(chosen)} dead letters?")
         done = refused = 0
         with Interruption() as interruption:
             for pk in chosen:
