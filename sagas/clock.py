@@ -64,21 +64,17 @@ class InsertTime(Now):
         return self.as_sql(compiler, connection, template=template, **context)
 
 
-def database_now(alias: str, *, patience: timedelta | None = None) -> datetime:
-    """Ask the database for the time: one statement, where no other carries it along.
-
-    With `patience`, PostgreSQL cancels whatever takes longer than that in the rest of the open transaction.
-    """
+def database_now(alias: str) -> datetime:
+    """Ask the database for the time: one statement, where no other carries it along."""
     connection = connections[alias]
     if connection.vendor == "sqlite":
         return timezone.now() + _offset
     with connection.cursor() as cursor:
-        if patience is None:
-            cursor.execute("SELECT STATEMENT_TIMESTAMP()")
-        else:
-            milliseconds = str(patience // timedelta(milliseconds=1))
-            cursor.execute(
-                "SELECT STATEMENT_TIMESTAMP(), set_config('statement_timeout', %s, true)", [milliseconds]
-            )
+        cursor.execute("SELECT STATEMENT_TIMESTAMP()")
         now: datetime = cursor.fetchone()[0]
-        return now + _offset
+        return shifted(now)
+
+
+def shifted(now: datetime) -> datetime:
+    """Return a time that the database told, as this process views it."""
+    return now + _offset

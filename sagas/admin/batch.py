@@ -18,6 +18,7 @@ from django.http import (
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
+from django.utils import timezone
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
@@ -216,6 +217,8 @@ class SagaBatchAdmin(ReadOnlyAdmin):
         return {
             "batch": batch,
             "badge": _badge(batch),
+            "label": OPERATIONS[batch.operation].label,
+            "summary": _summary(batch) if is_draft else [],
             "groups": batch.groups[:MOST_GROUPS],
             "cutoff": moment(batch.cutoff_at),
             "samples": self._samples(request, batch) if is_draft else [],
@@ -230,7 +233,7 @@ class SagaBatchAdmin(ReadOnlyAdmin):
                 (self.url_of("sagabatch_act", batch.pk, act), label)
                 for act, label, offered in (
                     ("suspend", _("Suspend"), batch.status == BatchStatus.RUNNING),
-                    ("stop", _("Stop"), batch.status in (*_STARTABLE, BatchStatus.RUNNING)),
+                    ("stop", _("Discard") if is_draft else _("Stop"), batch.status in _STOPPABLE),
                 )
                 if offered
             ],
@@ -246,6 +249,7 @@ class SagaBatchAdmin(ReadOnlyAdmin):
 
 
 _STARTABLE = (BatchStatus.DRAFT, BatchStatus.SUSPENDED)
+_STOPPABLE = (*_STARTABLE, BatchStatus.RUNNING)
 
 
 def _badge(batch: SagaBatch) -> SafeString:
@@ -257,6 +261,33 @@ def _title(batch: SagaBatch) -> str:
     wanted = batch.total - batch.skipped if batch.status == BatchStatus.DRAFT else batch.total
     text = ngettext("%(operation)s %(number)d saga", "%(operation)s %(number)d sagas", wanted)
     return text % {"operation": OPERATIONS[batch.operation].label, "number": wanted}
+
+
+def _summary(batch: SagaBatch) -> list[str]:
+    """Say what a draft would do, and what it leaves out."""
+    wanted = batch.total - batch.skipped
+    text = ngettext(
+        "%(operation)s %(number)d saga as it stood at %(time)s. Nothing has happened yet.",
+        "%(operation)s %(number)d sagas as they stood at %(time)s. Nothing has happened yet.",
+        wanted,
+    )
+    told = {"operation": OPERATIONS[batch.operation].label, "number": wanted}
+    at = timezone.localtime(batch.cutoff_at).strftime("%Y-%m-%d %H:%M:%S")
+    sentences = [text % {**told, "time": at}]
+    if batch.skipped:
+        left_out = ngettext(
+            "%(number)d of the %(total)d that were selected is skipped:",
+            "%(number)d of the %(total)d that were selected are skipped:",
+            batch.skipped,
+        )
+        sentences.append(left_out % {"number": batch.skipped, "total": batch.total})
+        sentences += [
+            _("%(number)d: %(why)s")
+            % {"number": group["number"], "why": group.get("message") or _("there is nothing to ask of them")}
+            for group in batch.groups[:MOST_GROUPS]
+            if group["skipped"]
+        ]
+    return sentences
 
 
 def _items(items: Iterable[SagaBatchItem]) -> list[tuple[SagaBatchItem, Saga | None]]:

@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
@@ -21,7 +22,7 @@ from sagas.admin.readonly import ReadOnlyAdmin, short
 from sagas.admin.times import NOTHING, ago, span
 from sagas.figures import Act, Dashboard, DefinitionFigures, FailureGroup, HalfHour, dashboard
 from sagas.operations.actors import Actor
-from sagas.operations.catalogue import OPERATIONS
+from sagas.operations.catalogue import OPERATIONS, STUCK_AFTER
 
 WIDTH, HEIGHT, FOOT = 960, 160, 18
 """Units of the chart; the foot is for the hours."""
@@ -35,7 +36,8 @@ class Tile:
     label: str
     value: str
     url: str
-    tone: str = ""
+    """Empty for whoever may not see them."""
+    is_bad: bool = False
 
 
 @dataclass(frozen=True)
@@ -69,7 +71,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         return self.page(
             request,
             self.dashboard_template,
-            title=_("How the sagas fare"),
+            title=_("Dashboard"),
             live_url=self.url_of("saga_figures"),
             **self._figures(request),
         )
@@ -86,7 +88,7 @@ class DashboardAdmin(ReadOnlyAdmin):
         return {
             "figures": found,
             "looked_at": found.at,
-            "tiles": list(self._tiles(found)) if found.tiles else None,
+            "tiles": list(self._tiles(found, request.user)) if found.tiles else None,
             "chart": chart,
             "hours": list(_hours(found.half_hours or ())),
             "most": max((_total(each) for each in found.half_hours or ()), default=0),
@@ -96,32 +98,57 @@ class DashboardAdmin(ReadOnlyAdmin):
             else [self._group(g) for g in found.failure_groups],
             "may_retry": Actor.of(request.user).may(OPERATIONS["retry"].permission),
             "definitions": None if found.definitions is None else [_definition(d) for d in found.definitions],
-            "workers": None if found.workers is None else [(w, ago(w.beat_at)) for w in found.workers],
+            "workers": [(worker, ago(worker.beat_at)) for worker in found.workers],
             "acts": None if found.acts is None else [self._act(act) for act in found.acts],
             "list_url": self._list(""),
         }
 
-    def _tiles(self, found: Dashboard) -> Iterator[Tile]:
+    def _tiles(self, found: Dashboard, user: Any) -> Iterator[Tile]:
         tiles = found.tiles
         assert tiles is not None
+
+        def listed(model: str, query: str = "") -> str:
+            may = user.has_perm(f"sagas.view_{model}")
+            return self.url_of(f"{model}_changelist") + query if may else ""
+
+        late = NOTHING if tiles.late_since is None else span(found.at - tiles.late_since)
         yield Tile(
-            _("Need attention"), capped(tiles.attention), self._list("tab=attention"), _bad(tiles.attention)
+            _("Need attention"), capped(tiles.attention), self._list("tab=attention"), bool(tiles.attention)
         )
-        yield Tile(_("Stuck"), capped(tiles.stuck), self._list("tab=stuck"), _bad(tiles.stuck))
+        yield Tile(_("Stuck"), capped(tiles.stuck), self._list("tab=stuck"), bool(tiles.stuck))
+        yield Tile(
+            _("Dead letters"),
+            capped(tiles.dead_letters),
+            listed("inboxmessage", "?tab=dead"),
+            bool(tiles.dead_letters),
+        )
+        yield Tile(_("Oldest event due"), late, listed("inboxmessage", "?tab=due"), _is_late(found))
+        yield Tile(
+            _("Workers at work"),
+            str(found.workers_alive),
+            listed("worker"),
+            bool(tiles.stuck and not found.workers_alive),
+        )
         yield Tile(_("Running"), capped(tiles.running), self._list("tab=running"))
         yield Tile(_("Retrying"), capped(tiles.retrying), self._list("tab=retrying"))
         yield Tile(_("Compensating"), capped(tiles.compensating), self._list("tab=compensating"))
         yield Tile(_("Suspended"), capped(tiles.suspended), self._list("tab=suspended"))
         oldest = NOTHING if tiles.oldest_open is None else span(found.at - tiles.oldest_open)
         yield Tile(_("Oldest open"), oldest, self._list("tab=all"))
-        if found.workers is not None:
-            alive = sum(worker.is_alive for worker in found.workers)
-            url = self.url_of("worker_changelist")
-            yield Tile(_("Workers at work"), str(alive), url)
 
     def _group(self, group: FailureGroup) -> dict[str, Any]:
-        query = f"status=failed&definition={group.definition}&error_class={group.error_class}"
-        return {"group": group, "url": self._list(query), "last": ago(group.last_at), "once": uuid4()}
+        wanted = {
+            "definition": group.definition,
+            "failed_step": group.step,
+            "error_class": group.error_class,
+        }
+        return {
+            "group": group,
+            "url": self._list(urlencode(wanted)),
+            "last": ago(group.last_at),
+            "first": ago(group.first_at),
+            "once": uuid4(),
+        }
 
     def _act(self, act: Act) -> dict[str, Any]:
         return {
@@ -148,8 +175,9 @@ def _definition(found: DefinitionFigures) -> dict[str, Any]:
     }
 
 
-def _bad(number: int) -> str:
-    return "bad" if number else ""
+def _is_late(found: Dashboard) -> bool:
+    since = found.tiles.late_since if found.tiles else None
+    return since is not None and found.at - since > STUCK_AFTER
 
 
 def _total(half_hour: HalfHour) -> int:

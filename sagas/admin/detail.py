@@ -20,11 +20,12 @@ from sagas.admin.events import event_rows
 from sagas.admin.graph import graph
 from sagas.admin.payloads import payload
 from sagas.admin.timeline import timeline
-from sagas.admin.times import NOTHING, moment
+from sagas.admin.times import NOTHING, ago, moment
 from sagas.admin.words import banner
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.definitions import registry
+from sagas.definitions.pictures import mermaid
 from sagas.engine.locked import Locked
 from sagas.models import HistoryEntry, HistoryKind, Hold, Saga, SagaStep, Worker
 from sagas.operations.privacy import Shown
@@ -117,6 +118,8 @@ class Detail:
         return {
             "saga": saga,
             "badge": saga_badge(saga),
+            "identity": _identity(saga),
+            "mermaid": mermaid(registry[saga.definition]) if known else "",
             "banner": banner(self.locked, _holds(saga, participants), known=known),
             "graph": graph(self.locked, known=known),
             "timeline": timeline(saga, steps, told[::-1], self.locked.now, fold=self.asked.fold),
@@ -150,9 +153,8 @@ class Detail:
             Group(
                 _("What it is"),
                 [
-                    (_("Id"), _copyable(saga.pk)),
                     (_("Definition"), _("%(name)s, version %(version)d") % _named(saga)),
-                    (_("Business key"), _copyable(saga.key) if saga.key else NOTHING),
+                    (_("Business key"), copyable(saga.key) if saga.key else NOTHING),
                     (_("Correlation id"), saga.correlation_id),
                     (_("Started by"), saga.started_by or NOTHING),
                 ],
@@ -235,13 +237,31 @@ def who(entry: HistoryEntry) -> str:
     return entry.actor or entry.get_actor_kind_display()
 
 
+def _identity(saga: Saga) -> list[Text]:
+    """Say which saga it is: what one looks at first, and passes on to others."""
+    by = _("started {time} by {name}") if saga.started_by else _("started {time}")
+    return [
+        _("%(name)s, version %(version)d") % _named(saga),
+        copyable(saga.pk),
+        format_html(by, time=ago(saga.created_at), name=saga.started_by),
+    ]
+
+
 def _named(saga: Saga) -> dict[str, Any]:
     return {"name": saga.definition, "version": saga.version}
 
 
-def _copyable(value: Any) -> SafeString:
-    button = '<button type="button" class="saga-copy" data-copy="{}" hidden>{}</button>'
-    return format_html("<code>{}</code> " + button, value, value, _("Copy"))
+def copy_button(value: Any, title: str, label: str) -> SafeString:
+    """Return a button that copies a value; the script shows it, which it takes."""
+    button = (
+        '<button type="button" class="saga-copy" data-copy="{}" title="{}" aria-label="{}" hidden>{}</button>'
+    )
+    return format_html(button, value, title, title, label)
+
+
+def copyable(value: Any) -> SafeString:
+    """Return a value that can be copied."""
+    return format_html("<code>{}</code> {}", value, copy_button(value, _("Copy"), _("Copy")))
 
 
 def _relation(saga: Saga, other: Saga) -> str:

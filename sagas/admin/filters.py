@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from django.contrib import admin
-from django.db.models import Count, QuerySet
+from django.contrib.admin.views.main import ChangeList
+from django.db.models import Count, QuerySet, Subquery, Value
+from django.db.models.functions import Coalesce
 from django.http import HttpRequest
 from django.utils.dateparse import parse_date, parse_datetime
 from django.utils.timezone import get_current_timezone, is_aware
 from django.utils.translation import gettext_lazy as _
 
 from sagas.admin.tabs import PARAMETER, TABS, Tab
-from sagas.clock import database_now
+from sagas.clock import DatabaseTime, database_now
 from sagas.definitions import registry
 from sagas.engine.recovery import overdue
 from sagas.models import Saga
@@ -29,6 +31,7 @@ Choices: TypeAlias = "Iterable[tuple[str, str | _StrPromise]]"
 ANY = "any"
 STUCK = "stuck"
 MOST_ERRORS = 20
+NEWEST = 10_000
 LATEST = 200
 """Failed sagas in which the errors are looked for."""
 
@@ -154,6 +157,8 @@ class CreatedFilter(Filter):
         ]
 
     def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        if value in self.spans:
+            return sagas.filter(created_at__gt=DatabaseTime() - self.spans[value])
         return sagas.filter(**{f"created_at__{end}": moment for end, moment in self.bounds(value)})
 
     @classmethod
@@ -170,14 +175,34 @@ class CreatedFilter(Filter):
 
 
 class InitiatorFilter(Filter):
-    """By who started it; linked to from a saga's page, for the names are too many to list."""
+    """By who started it, of late; linked to from a saga's page, for the names are too many to list."""
 
-    title = _("started by")
+    title = _("started by, of the newest 10,000")
     parameter_name = "started_by"
+
+    def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
+        # No index has the names, so the search ends where these sagas do.
+        first = Saga.objects.order_by("-created_at").values("created_at")[NEWEST : NEWEST + 1]
+        since = Coalesce(Subquery(first), Value(datetime.min.replace(tzinfo=UTC)))
+        return sagas.filter(started_by=value, created_at__gt=since)
 
     def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
         asked = request.GET.get(self.parameter_name)
         return [(asked, asked)] if asked else ()
+
+
+def active_filters(shown: ChangeList) -> list[tuple[str, str, str]]:
+    """Return the filters that were chosen, as title, value and the address without each. Tabs are none."""
+    return [
+        (str(each.title), _chosen(each, shown), shown.get_query_string(remove=[str(each.parameter_name)]))
+        for each in shown.filter_specs
+        if isinstance(each, Filter) and not isinstance(each, TabFilter) and each.value()
+    ]
+
+
+def _chosen(each: Filter, shown: ChangeList) -> str:
+    names = [choice["display"] for choice in each.choices(shown) if choice["selected"]]
+    return str(names[0] if names else each.value())
 
 
 def _moment(text: str) -> datetime | None:

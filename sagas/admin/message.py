@@ -23,7 +23,7 @@ from sagas.admin.filters import TabFilter
 from sagas.admin.payloads import payload
 from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.admin.search import full_id
-from sagas.admin.tabs import PARAMETER, Tab, shown_tabs
+from sagas.admin.tabs import PARAMETER, Tab, counted, shown_tabs
 from sagas.admin.times import NOTHING, ago, moment
 from sagas.admin.traffic import drawn, publisher_name
 from sagas.clock import DatabaseTime
@@ -70,7 +70,7 @@ class EventAdmin(ReadOnlyAdmin):
         """Return what the list is shown with."""
         tab = request.GET.get(PARAMETER, "" if request.GET else "all")
         return {
-            "tabs": shown_tabs(self.tabs, self.model._default_manager.all(), tab),
+            "tabs": shown_tabs(self.tabs, counted(self.tabs, self.model._default_manager.all()), tab),
             "empty": self.tabs[tab].empty if tab in self.tabs else _("No event is like that."),
         }
 

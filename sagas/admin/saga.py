@@ -8,6 +8,7 @@ from uuid import UUID
 
 from django.contrib import admin
 from django.contrib.admin.utils import unquote
+from django.contrib.admin.views.main import ChangeList
 from django.db.models import Q, QuerySet
 from django.http import (
     Http404,
@@ -20,15 +21,12 @@ from django.http import (
 )
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
-from django.utils.html import format_html
-from django.utils.safestring import SafeString
-from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import ngettext
 
 from sagas.admin import detail, search
 from sagas.admin.actions import OperationActions
-from sagas.admin.badges import saga_badge
+from sagas.admin.columns import SagaColumns, tell_attempts
 from sagas.admin.dashboard import DashboardAdmin
 from sagas.admin.export import EXPORTS
 from sagas.admin.filters import (
@@ -40,31 +38,32 @@ from sagas.admin.filters import (
     StatusFilter,
     StepFilter,
     TabFilter,
+    active_filters,
 )
 from sagas.admin.operating import OperatingAdmin, apart_from_requests
-from sagas.admin.readonly import short
 from sagas.admin.starting import StartingAdmin
-from sagas.admin.tabs import PARAMETER, TABS, shown_tabs
-from sagas.admin.times import ago, span, until
+from sagas.admin.tabs import PARAMETER, TABS, counted, shown_tabs
+from sagas.admin.times import span
 from sagas.clock import DatabaseTime, database_now
 from sagas.engine.locked import Locked
 from sagas.engine.recovery import overdue
-from sagas.models import Hold, Saga
+from sagas.models import HistoryEntry, Hold, Saga
 from sagas.operations.actors import Actor
 from sagas.operations.catalogue import OPERATIONS
 from sagas.operations.privacy import shown_to
+from sagas.states import SagaStatus
 
-ERROR_SHOWN = 80
 LATE = timedelta(seconds=30)
 """Due for longer than this and taken by nobody: then operators are told."""
 
 
 @admin.register(Saga)
-class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin):
+class SagaAdmin(SagaColumns, OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin):
     """Find a saga, read why it stands where it stands, and have something done about it."""
 
     list_display = (
         "short_id",
+        "copy",
         "definition_and_key",
         "status_and_attention",
         "progress",
@@ -91,47 +90,6 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
     detail_template = "admin/sagas/saga/detail.html"
     live_template = "admin/sagas/saga/live.html"
     change_list_template = "admin/sagas/saga/change_list.html"
-
-    @admin.display(description=gettext_lazy("id"))
-    def short_id(self, saga: Saga) -> SafeString:
-        """The end of the id: all ids of a day begin alike."""
-        return format_html('<code title="{}">{}</code>', saga.pk, short(saga.pk))
-
-    @admin.display(description=gettext_lazy("definition and key"))
-    def definition_and_key(self, saga: Saga) -> SafeString:
-        return format_html('{}<div class="saga-key">{}</div>', saga.definition, saga.key or "")
-
-    @admin.display(description=gettext_lazy("status"))
-    def status_and_attention(self, saga: Saga) -> SafeString:
-        badge = saga_badge(saga)
-        if saga.attention:
-            return format_html('{}<div class="saga-attention">{}</div>', badge, saga.get_attention_display())
-        if saga.due_at is None or saga.held_by is not None:
-            return badge
-        return format_html('{}<div class="saga-next">{}</div>', badge, until(saga.due_at, saga.now))  # type: ignore[attr-defined]
-
-    @admin.display(description=gettext_lazy("steps"))
-    def progress(self, saga: Saga) -> SafeString:
-        return format_html("{}<div>{}</div>", detail.progress(saga), saga.current_step)
-
-    @admin.display(description=gettext_lazy("last error"))
-    def last_error(self, saga: Saga) -> SafeString | None:
-        if not saga.error_class:
-            return None
-        return format_html(
-            '<a href="{}#attempts" title="{}"><strong>{}</strong></a> {}',
-            self.saga_url(saga.pk),
-            saga.error,
-            saga.error_class,
-            Truncator(saga.error).chars(ERROR_SHOWN),
-        )
-
-    @admin.display(description=gettext_lazy("created"), ordering="created_at")
-    def created(self, saga: Saga) -> SafeString:
-        if saga.ended_at is None:
-            return ago(saga.created_at)
-        took = _("took %(time)s") % {"time": span(saga.ended_at - saga.created_at)}
-        return format_html('{}<div class="saga-next">{}</div>', ago(saga.created_at), took)
 
     def get_urls(self) -> list[URLPattern]:
         guarded = self.admin_site.admin_view
@@ -163,15 +121,18 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
         response = super().changelist_view(request, extra_context)
         # Rendered only now: an action answers otherwise, and needs none of it.
         if isinstance(response, TemplateResponse) and response.context_data:
-            response.context_data |= self._around_the_list(request)
+            response.context_data |= self._around_the_list(request, response.context_data["cl"])
         return response
 
-    def _around_the_list(self, request: HttpRequest) -> dict[str, Any]:
+    def _around_the_list(self, request: HttpRequest, shown: ChangeList) -> dict[str, Any]:
         tab = request.GET.get(PARAMETER)
-        late = overdue(LATE).order_by().values("pk")[:1000].count()
+        counts = counted(TABS, self.get_queryset(request), late=overdue(LATE))
+        late = counts["late"]
+        tell_attempts(shown.result_list)
         return {
-            "tabs": shown_tabs(TABS, self.get_queryset(request), tab),
-            "empty": TABS[tab].empty if tab in TABS else _("No saga is like that."),
+            "tabs": shown_tabs(TABS, counts, tab),
+            "active": active_filters(shown),
+            "empty": "" if shown.result_list else self._nothing(tab),
             "late": ngettext(
                 "%(number)d saga has been due for more than %(time)s, and no worker took it.",
                 "%(number)d sagas have been due for more than %(time)s, and no worker took them.",
@@ -183,6 +144,20 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
             "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=DatabaseTime())),
             "dashboard_url": self.url_of("saga_dashboard"),
             "start_url": self.start_url() if self.may_start(request) else "",
+        }
+
+    def _nothing(self, tab: str | None) -> str:
+        """Say that there is nothing; where all is well, for how long that has been so."""
+        said = str(TABS[tab].empty) if tab in TABS else _("No saga is like that.")
+        if tab != "attention":
+            return said
+        halts = HistoryEntry.objects.filter(to_status=SagaStatus.FAILED).order_by("-at")
+        last = halts.annotate(now=DatabaseTime()).values_list("now", "at").first()
+        if last is None:
+            return said
+        return _("%(nothing)s The last one halted %(time)s ago.") % {
+            "nothing": said,
+            "time": span(last[0] - last[1]),
         }
 
     def change_view(
@@ -228,7 +203,8 @@ class SagaAdmin(OperationActions, DashboardAdmin, StartingAdmin, OperatingAdmin)
         page = detail.Detail(locked, shown, detail.Asked.of(request.GET))
         return {
             **page.context,
-            "buttons": self.buttons(locked, by=request.user),
+            # What can be done stands before what cannot.
+            "buttons": sorted(self.buttons(locked, by=request.user), key=lambda each: bool(each.why_not)),
             "looked_at": database_now(Saga.objects.db),
             "data_url": self.url_of("saga_data", locked.saga.pk),
         }

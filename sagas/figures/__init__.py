@@ -1,7 +1,7 @@
 """How many sagas stand where, how they fare, and what goes wrong: read for dashboards, changed by nobody.
 
-`dashboard()` returns all of it, at most eight statements whatever the number of sagas; each part can also be
-read by itself. The parts are frozen dataclasses:
+`dashboard()` returns all of it, in six statements whatever the number of sagas; each part can also be read by
+itself. The parts are frozen dataclasses:
 
 * `Dashboard.tiles`: `Tiles`, the numbers that are looked at first;
 * `Dashboard.half_hours`: 48 of `HalfHour`, the oldest first: how many sagas ended in it, or halted;
@@ -13,7 +13,7 @@ read by itself. The parts are frozen dataclasses:
 Of events, each by itself: `traffic()`, who published what lately, who handled it and how long that took; and
 `letter_groups()`, what was given up alike.
 
-A part that the database did not answer within two seconds is None.
+A part that the database did not answer within two seconds is None; workers it always does.
 """
 
 from sagas.figures.acts import Act, last_acts

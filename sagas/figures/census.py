@@ -1,4 +1,4 @@
-"""Where the sagas stand that have not ended, and which of them somebody has to look after."""
+"""Where the sagas stand that have not ended, and what somebody has to look after."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 from django.db.models import Count, DateTimeField, Min, Q, QuerySet, Value
 
-from sagas.models import Saga
+from sagas.models import InboxMessage, InboxStatus, Saga
 from sagas.models.saga import RETRYING
 from sagas.operations.catalogue import STUCK_AFTER
 from sagas.states import AT_WORK, LIVE, SagaStatus
@@ -28,7 +28,7 @@ class Standing:
 
 @dataclass(frozen=True)
 class Census:
-    """All sagas that have not ended."""
+    """All sagas that have not ended, and the events that have not reached everybody."""
 
     standing: Sequence[Standing]
     attention: int
@@ -37,6 +37,11 @@ class Census:
     stuck: int
     """How many are due, and nobody moves them."""
     stuck_since: datetime | None
+    late: int
+    """How many deliveries of events are due."""
+    late_since: datetime | None
+    dead_letters: int
+    """How many deliveries were given up, and await a person."""
 
     def number(self, status: SagaStatus) -> int:
         """Return how many stand so."""
@@ -52,24 +57,27 @@ def census(now: datetime) -> Census:
     sagas = Saga.objects.order_by()
     counted = sagas.filter(status__in=LIVE).values_list(Value("standing"), "definition", "status")
     stuck = Q(status__in=AT_WORK, due_at__lt=now - STUCK_AFTER)
+    deliveries = InboxMessage.objects.order_by()
     all_of_them = counted.annotate(number=Count("*"), oldest=Min("created_at")).union(
         _number(sagas.exclude(attention=""), "attention"),
         _number(sagas.filter(RETRYING), "retrying"),
         _number(sagas.filter(stuck), "stuck", Min("due_at")),
+        _number(deliveries.filter(status=InboxStatus.DUE, due_at__lt=now), "late", Min("due_at")),
+        _number(deliveries.filter(status=InboxStatus.DEAD), "dead_letters"),
         all=True,
     )
-    standing, numbers, since = [], dict.fromkeys(("attention", "retrying", "stuck"), 0), None
+    standing, numbers, since = [], {}, {}
     for what, definition, status, number, oldest in all_of_them:
         if what == "standing":
             standing.append(Standing(definition, SagaStatus(status), number, oldest))
         else:
-            numbers[what] = number
-            since = since or oldest
-    return Census(standing, **numbers, stuck_since=since)
+            numbers[what], since[what] = number, oldest
+    return Census(standing, **numbers, stuck_since=since["stuck"], late_since=since["late"])
 
 
-def _number(sagas: QuerySet[Saga], what: str, oldest: Any = None) -> QuerySet[Any, tuple[Any, ...]]:
-    """Count sagas in one row of the shape that the others have."""
+def _number(rows: QuerySet[Any], what: str, oldest: Any = None) -> QuerySet[Any, tuple[Any, ...]]:
+    """Count rows in one row of the shape that the others have."""
     nothing = Value(None, output_field=DateTimeField())
-    labelled = sagas.values_list(Value(what), Value(""), Value(""))
-    return labelled.annotate(number=Count("*"), oldest=oldest or nothing)
+    labelled = rows.values_list(Value(what), Value(""), Value(""))
+    counted: QuerySet[Any, tuple[Any, ...]] = labelled.annotate(number=Count("*"), oldest=oldest or nothing)
+    return counted

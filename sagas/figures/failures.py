@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
-from datetime import datetime
-from functools import reduce
-from operator import or_
+from datetime import datetime, timedelta
 
-from django.db.models import Count, Max, Min, Q
+from django.db.models import Count, Max, Min, OuterRef, Q, Subquery
+from django.db.models.functions import JSONObject
 
+from sagas.clock import DatabaseTime
 from sagas.models import Saga
 from sagas.states import SagaStatus
 
 MOST_GROUPS = 50
+LATELY = timedelta(days=1)
+SAMPLED = {name: name for name in ("definition", "current_step", "error_class", "error")}
 
 
 @dataclass(frozen=True)
@@ -27,29 +29,26 @@ class FailureGroup:
     message: str
     """Of one of them; the others differ in numbers and ids alone."""
     number: int
+    lately: int
+    """How many of them were started within the last day."""
     first_at: datetime
     last_at: datetime
     """When the first and the last of them were started."""
 
 
 def failure_groups(most: int = MOST_GROUPS) -> tuple[FailureGroup, ...]:
-    """Return the largest groups: counted in an index of the failed sagas alone, and one saga read of each."""
+    """Return the largest groups: one statement, that counts in an index and reads one saga of each group."""
     failed = Saga.objects.filter(status=SagaStatus.FAILED).order_by()
+    alike = failed.filter(error_fingerprint=OuterRef("error_fingerprint")).order_by("-created_at")
     counted = failed.values_list("error_fingerprint").annotate(
-        number=Count("*"), first_at=Min("created_at"), last_at=Max("created_at")
+        number=Count("*"),
+        lately=Count("created_at", filter=Q(created_at__gt=DatabaseTime() - LATELY)),
+        first_at=Min("created_at"),
+        last_at=Max("created_at"),
     )
-    groups = list(counted.order_by("-number", "error_fingerprint")[:most])
-    if not groups:
-        return ()
-    latest = (Q(error_fingerprint=fingerprint, created_at=last_at) for fingerprint, _n, _f, last_at in groups)
-    names = ("definition", "current_step", "error_class", "error")
-    samples: dict[str, tuple[str, str, str, str]] = {
-        fingerprint: (told[0], told[1], told[2], told[3])
-        for fingerprint, *told in failed.filter(reduce(or_, latest)).values_list("error_fingerprint", *names)
-    }
+    # Only then, or it would be grouped by too, and read for every saga.
+    sampled = counted.annotate(sample=Subquery(alike.values(told=JSONObject(**SAMPLED))[:1]))
     return tuple(
-        FailureGroup(fingerprint, *told, number, first_at, last_at)
-        for fingerprint, number, first_at, last_at in groups
-        # None if it was dealt with between the two statements.
-        if (told := samples.get(fingerprint)) is not None
+        FailureGroup(fingerprint, *(sample[name] for name in SAMPLED), *numbers)
+        for fingerprint, *numbers, sample in sampled.order_by("-number", "error_fingerprint")[:most]
     )

@@ -10,13 +10,12 @@ from typing import Any
 
 from django.db import OperationalError, transaction
 
-from sagas.clock import database_now
 from sagas.figures.acts import Act, last_acts
 from sagas.figures.census import Census, census
 from sagas.figures.failures import FailureGroup, failure_groups
 from sagas.figures.flow import HalfHour, Passed, half_hours, passed
 from sagas.figures.speed import Duration, durations
-from sagas.figures.staff import WorkerFigures, workers
+from sagas.figures.staff import WorkerFigures, time_and_workers
 from sagas.models import Saga
 from sagas.states import LIVE, SagaStatus
 
@@ -42,6 +41,10 @@ class Tiles:
     """All that have not ended."""
     oldest_open: datetime | None
     """When the oldest saga was started that has not ended."""
+    late_since: datetime | None
+    """Since when the longest overdue delivery of an event waits for its subscriber."""
+    dead_letters: int
+    """Deliveries that were given up."""
 
 
 @dataclass(frozen=True)
@@ -72,24 +75,23 @@ class Dashboard:
     half_hours: tuple[HalfHour, ...] | None
     failure_groups: tuple[FailureGroup, ...] | None
     definitions: tuple[DefinitionFigures, ...] | None
-    workers: tuple[WorkerFigures, ...] | None
+    workers: tuple[WorkerFigures, ...]
     acts: tuple[Act, ...] | None
 
     @property
-    def workers_alive(self) -> int | None:
+    def workers_alive(self) -> int:
         """How many runners beat."""
-        return None if self.workers is None else sum(worker.is_alive for worker in self.workers)
+        return sum(worker.is_alive for worker in self.workers)
 
 
 def dashboard() -> Dashboard:
     """Read all of it. Call it outside of a transaction, which would keep the bound on its statements."""
-    now, read = _read_in_time(
+    now, staff, read = _read_in_time(
         {
             "census": census,
             "passed": passed,
             "durations": lambda now: durations(),
             "failure_groups": lambda now: failure_groups(),
-            "workers": workers,
             "acts": lambda now: last_acts(),
         }
     )
@@ -102,7 +104,7 @@ def dashboard() -> Dashboard:
         half_hours=None if ended is None else half_hours(ended, now),
         failure_groups=read["failure_groups"],
         definitions=None if found is None or ended is None else tuple(_definitions(found, ended, taken)),
-        workers=read["workers"],
+        workers=staff,
         acts=read["acts"],
     )
 
@@ -117,6 +119,8 @@ def _tiles(found: Census) -> Tiles:
         stuck=found.stuck,
         open=sum(map(found.number, LIVE)),
         oldest_open=found.oldest(*LIVE),
+        late_since=found.late_since,
+        dead_letters=found.dead_letters,
     )
 
 
@@ -133,8 +137,10 @@ def _definitions(
         yield DefinitionFigures(name, still_open[name], all_ended[name], failed[name], taken.get(name))
 
 
-def _read_in_time(readers: Mapping[str, Callable[[datetime], Any]]) -> tuple[datetime, dict[str, Any]]:
-    """Return the time and what each reads, None where that took too long.
+def _read_in_time(
+    readers: Mapping[str, Callable[[datetime], Any]],
+) -> tuple[datetime, tuple[WorkerFigures, ...], dict[str, Any]]:
+    """Return the time, who is at work, and what each reads, None where that took too long.
 
     They share a transaction as far as can be: one whose statement was cancelled is of no further use.
     """
@@ -143,11 +149,11 @@ def _read_in_time(readers: Mapping[str, Callable[[datetime], Any]]) -> tuple[dat
     while True:
         try:
             with transaction.atomic(using=Saga.objects.db):
-                now = database_now(Saga.objects.db, patience=PATIENCE)
+                now, staff = time_and_workers(PATIENCE)
                 while unread:
                     found[unread[0]] = readers[unread[0]](now)
                     del unread[0]
-            return now, found
+            return now, staff, found
         except OperationalError as error:
             if getattr(error.__cause__, "sqlstate", None) != QUERY_CANCELED:
                 raise

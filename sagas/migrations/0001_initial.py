@@ -1206,6 +1206,15 @@ class Migration(migrations.Migration):
         migrations.AddIndex(
             model_name="historyentry",
             index=models.Index(
+                models.F("kind"),
+                models.F("at"),
+                condition=models.Q(("kind", "status"), _negated=True),
+                name="sagas_history_kinds",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="historyentry",
+            index=models.Index(
                 models.F("at"),
                 models.F("saga"),
                 condition=models.Q(("to_status", "failed")),

@@ -73,6 +73,8 @@ class HistoryEntry(models.Model):
         indexes = (
             # The last acts: among the entries of engines they are few.
             models.Index("id", name="sagas_history_acts", condition=Q(kind__in=ACTS)),
+            # All but the plain changes of status, which are most: they are looked through by kind and day.
+            models.Index("kind", "at", name="sagas_history_kinds", condition=~Q(kind=HistoryKind.STATUS)),
             models.Index("at", "saga", name="sagas_history_halts", condition=Q(to_status=SagaStatus.FAILED)),
         )
 

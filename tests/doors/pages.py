@@ -14,6 +14,7 @@ class Page(HTMLParser):
         self.elements: list[tuple[str, dict[str, str | None]]] = []
         self.refused: list[str] = []
         self.text = ""
+        self.texts: list[str] = []
         self.feed(response.content.decode())
 
     def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
@@ -25,6 +26,7 @@ class Page(HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+        self.texts.append(data)
 
     def all(self, tag: str, **wanted: str) -> list[dict[str, str | None]]:
         """Return the attributes of such elements."""

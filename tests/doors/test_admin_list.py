@@ -14,7 +14,7 @@ from sagas.admin import paginator, tabs
 from sagas.models import Saga, Worker
 from sagas.operations.performing import perform
 from tests.doors.pages import Page
-from tests.samples import OrderInput, step
+from tests.samples import STEADY, OrderInput, step
 
 pytestmark = pytest.mark.django_db
 
@@ -228,9 +228,9 @@ def test_steps_and_history_are_found_by_their_saga(admin, sagas, model):
 @pytest.mark.parametrize(
     ("model", "query"),
     [
-        ("sagastep", {"status__exact": "failed"}),
+        ("sagastep", {"status": "failed"}),
         ("historyentry", {"kind__exact": "attempt"}),
-        ("historyentry", {"actor_kind__exact": "engine", "kind__exact": "attempt"}),
+        ("historyentry", {"actor_kind": "engine", "kind__exact": "attempt"}),
         ("historyentry", {"day": "today", "kind__exact": "attempt"}),
         ("historyentry", {"day": "week", "kind__exact": "attempt"}),
     ],
@@ -302,10 +302,26 @@ def test_a_tab_shows_its_sagas_and_how_many_they_are(admin, sagas, retrying, tab
         assert shown.count == str(len(statuses))
 
 
-def test_an_empty_tab_says_so(admin, sagas):
+def test_an_empty_tab_says_so_and_since_when_all_is_well(admin, sagas, play):
     sagas.completed()
-
     assert "No saga needs attention." in Page(admin.get(URL, {"tab": "attention"})).text
+    perform(sagas.failed().pk, "retry", by=None)
+    clock.shift(timedelta(hours=3))
+
+    text = Page(admin.get(URL, {"tab": "attention"})).text
+    assert "No saga needs attention. The last one halted 3 h 0 min ago." in text
+
+
+def test_a_row_says_at_which_attempt_a_saga_is(admin, retrying):
+    assert f"attempt 1 of {STEADY.attempts}" in Page(admin.get(URL, {"tab": "retrying"})).text
+
+
+def test_a_filter_that_is_set_is_shown_and_taken_off(admin, sagas):
+    sagas.failed()
+
+    page = Page(admin.get(URL, {"tab": "all", "attention": "step_exhausted"}))
+    assert "attention: a step's attempts are used up" in " ".join(page.text.split())
+    assert page.all("a", title="Remove this filter") == [{"href": "?tab=all", "title": "Remove this filter"}]
 
 
 @pytest.mark.parametrize(

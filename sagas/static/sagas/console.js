@@ -13,8 +13,15 @@
   prepare(document);
   document.addEventListener("click", (event) => {
     const button = event.target.closest("[data-copy]");
-    if (button && navigator.clipboard) navigator.clipboard.writeText(button.dataset.copy);
+    if (button && navigator.clipboard) navigator.clipboard.writeText(button.dataset.copy).then(() => confirm(button));
   });
+
+  // For a moment the button says that it is done.
+  function confirm(button) {
+    button.classList.add("saga-copied");
+    setTimeout(() => button.classList.remove("saga-copied"), 1500);
+  }
+
   if (!region) return;
 
   let etag = null;
@@ -30,16 +37,12 @@
     return opened || selects || (region.contains(document.activeElement) && document.activeElement.matches("input, textarea, select"));
   }
 
-  function say(text) {
+  function sayWhetherItLives() {
     const state = region.querySelector("[data-state]");
-    if (state) state.textContent = text;
-  }
-
-  function sinceWhen() {
-    const since = region.querySelector("[data-since]");
-    if (!since) return;
-    const seconds = Math.max(0, Math.round((Date.now() - Date.parse(since.dateTime)) / 1000));
-    say(ended ? "" : ` · ${seconds} s · ` + (paused || inUse() ? "‖" : `↻ ${every / 1000} s`));
+    if (!state) return;
+    const { liveWords, restWords, pausedWords } = state.dataset;
+    const words = paused ? pausedWords : inUse() ? restWords : liveWords.replace("%s", every / 1000);
+    state.textContent = ended ? "" : ` · ${words}`;
   }
 
   async function look() {
@@ -54,7 +57,7 @@
         ended = response.headers.get("X-Saga-Ended") === "1";
       } else if (response.status === 304) {
         const since = region.querySelector("[data-since]");
-        if (since) since.dateTime = new Date().toISOString();
+        if (since) since.textContent = new Date().toLocaleTimeString("en-GB");
       } else throw new Error(String(response.status));
       every = normal;
     } catch {
@@ -74,6 +77,7 @@
     setTimeout(live, every);
   }
 
-  setInterval(sinceWhen, 1000);
+  sayWhetherItLives();
+  setInterval(sayWhetherItLives, 1000);
   setTimeout(live, every);
 })();
