@@ -55,11 +55,14 @@ class DuplicateKey(SagaError):
 
 
 class LockHeld(SagaError):
-    """A semantic lock that the new saga needs at once is held. `holder` is the saga that has it."""
+    """A semantic lock that the new saga needs at once is held.
+
+    `holder` is the saga that has it; None: one whose start is not committed.
+    """
 
     code = "lock_held"
 
-    def __init__(self, message: str, holder: UUID) -> None:
+    def __init__(self, message: str, holder: UUID | None) -> None:
         super().__init__(message)
         self.holder = holder
 

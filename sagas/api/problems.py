@@ -140,6 +140,8 @@ def _of_engine(error: SagaError, request: Request) -> Response | None:
             url = reverse("saga-detail", args=[saga.pk], request=request)
             existing = {"id": str(saga.pk), "url": url, "status": saga.status}
             return problem(409, error.code, detail, existing=existing)
+        case LockHeld(holder=None):
+            return problem(409, error.code, detail)
         case LockHeld(holder=holder):
             url = reverse("saga-detail", args=[holder], request=request)
             return problem(409, error.code, detail, holder={"id": str(holder), "url": url})

@@ -8,7 +8,6 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import Any, TypeVar
 
-from django.db import OperationalError, connections, transaction
 from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 from rest_framework.exceptions import APIException
@@ -16,6 +15,7 @@ from rest_framework.exceptions import APIException
 from sagas.canonical import canonical
 from sagas.conf import saga_settings
 from sagas.definitions import registry
+from sagas.engine import transactions
 from sagas.exceptions import IdempotencyKeyReused, OperationRefused
 from sagas.idempotency import meet
 from sagas.keys import saga_id_for
@@ -25,7 +25,6 @@ T = TypeVar("T")
 
 PATIENCE = timedelta(seconds=2)
 """How long a request waits for one that does the same right now."""
-LOCK_NOT_AVAILABLE = "55P03"
 
 
 class RequestInProgress(APIException):
@@ -41,21 +40,12 @@ class RequestInProgress(APIException):
 
 @contextmanager
 def promptly() -> Iterator[None]:
-    """Do the block in one transaction, and wait for nobody's lock in it for longer than `PATIENCE`.
-
-    Raises `RequestInProgress`. On SQLite, where all writers wait for each other, its own time-out counts.
-    """
-    using = Saga.objects.db
+    """Do the block in one transaction, waiting for nobody for long. Raises `RequestInProgress`."""
     try:
-        with transaction.atomic(using=using):
-            if connections[using].vendor == "postgresql":
-                with connections[using].cursor() as cursor:
-                    cursor.execute(f"SET LOCAL lock_timeout = {PATIENCE // timedelta(milliseconds=1)}")
+        with transactions.promptly(PATIENCE):
             yield
-    except OperationalError as error:
-        if getattr(error.__cause__, "sqlstate", None) == LOCK_NOT_AVAILABLE:
-            raise RequestInProgress from error
-        raise
+    except transactions.LockTimeout as error:
+        raise RequestInProgress from error
 
 
 def once(act: Callable[[], T], *, key: str, client: str, place: str, body: Any) -> tuple[T, bool]:

@@ -22,6 +22,7 @@ from sagas.definitions import REFUSE, Element, Outline, Participant, SagaDefinit
 from sagas.engine import mutexes
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked
+from sagas.engine.transactions import LockTimeout, promptly
 from sagas.exceptions import LockHeld
 from sagas.keys import render_key
 from sagas.models import Pace, Permit, Saga, SagaStep, SemanticLock
@@ -32,6 +33,8 @@ LOOK_AGAIN = timedelta(minutes=1)
 LOOK_AGAIN_WHEN_HELD = timedelta(minutes=10)
 BURST = timedelta(seconds=1)
 """How much of a rate that was not used may be caught up with."""
+PATIENCE = timedelta(seconds=1)
+"""Who does not wait for a lock waits so long for one who is about to take it."""
 EPOCH = datetime.fromtimestamp(0, UTC)
 
 
@@ -286,8 +289,14 @@ def lock_now(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> None:
         return
     wanted = {name: saga for saga in sagas for name in lock_names(definition, saga.input)}
     locks = [SemanticLock(name=name, saga_id=saga.pk) for name, saga in sorted(wanted.items())]
-    # A lock whose row is being inserted elsewhere is waited for until that transaction ends.
-    SemanticLock.objects.bulk_create(locks, ignore_conflicts=True)
+    try:
+        # A row that is being inserted elsewhere is waited for until that transaction ends.
+        with promptly(PATIENCE):
+            SemanticLock.objects.bulk_create(locks, ignore_conflicts=True)
+    except LockTimeout:
+        raise LockHeld(
+            f"{definition.name} was not started: somebody is about to take its locks. Try again.", None
+        ) from None
     for name, owner in SemanticLock.objects.filter(name__in=wanted).values_list("name", "saga_id"):
         if owner != wanted[name].pk:
             raise LockHeld(

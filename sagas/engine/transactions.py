@@ -10,7 +10,9 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from datetime import timedelta
 from functools import partial
 from typing import TypeVar
 
@@ -22,7 +24,8 @@ T = TypeVar("T")
 
 log = logging.getLogger("sagas.engine")
 
-_TRANSIENT_STATES = ("40001", "40P01", "55P03", "57014", "57P01", "57P02", "57P03", "25P03")
+_LOCK_NOT_AVAILABLE = "55P03"
+_TRANSIENT_STATES = ("40001", "40P01", _LOCK_NOT_AVAILABLE, "57014", "57P01", "57P02", "57P03", "25P03")
 """Serialisation failure, deadlock, lock time-out, statement time-out, server shutting down, idle too long."""
 
 
@@ -68,6 +71,40 @@ def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int 
 
 def _ask(happened: Callable[[T], bool], result: T) -> bool:
     return durably(partial(happened, result), happened=lambda answer: True)
+
+
+class LockTimeout(Exception):
+    """Somebody else holds what was wanted, and takes their time."""
+
+
+@contextmanager
+def promptly(patience: timedelta) -> Iterator[None]:
+    """Do the block in a transaction or a savepoint, and wait for nobody's lock in it for longer than this.
+
+    Raises `LockTimeout`; a transaction around the block goes on. On SQLite, where all writers wait for each
+    other, its own time-out counts.
+    """
+    connection = connections[Saga.objects.db]
+    is_part = connection.in_atomic_block
+    try:
+        with transaction.atomic(using=connection.alias):
+            if connection.vendor != "postgresql":
+                yield
+                return
+            with connection.cursor() as cursor:
+                limit = f"{patience // timedelta(milliseconds=1)}ms"
+                cursor.execute(
+                    "SELECT current_setting('lock_timeout'), set_config('lock_timeout', %s, true)", [limit]
+                )
+                before = cursor.fetchone()[0]
+            yield
+            if is_part:
+                with connection.cursor() as cursor:
+                    cursor.execute("SELECT set_config('lock_timeout', %s, true)", [before])
+    except OperationalError as error:
+        if getattr(error.__cause__, "sqlstate", None) == _LOCK_NOT_AVAILABLE:
+            raise LockTimeout from error
+        raise
 
 
 def check_constraints_at_once() -> None:

@@ -8,7 +8,7 @@ from typing import Any
 from django.db import IntegrityError, transaction
 
 from sagas.definitions import registry
-from sagas.engine.admission import lock_names, uses_of
+from sagas.engine.admission import lock_names, lock_now, uses_of
 from sagas.engine.births import business_key, new_saga, store
 from sagas.engine.facts import FactKind
 from sagas.engine.family import tell_parent
@@ -16,7 +16,7 @@ from sagas.engine.inputs import validated
 from sagas.engine.locked import Locked
 from sagas.engine.planner import has_passed_pivot
 from sagas.engine.steering import turn_back
-from sagas.exceptions import InputRefused, NotStorable
+from sagas.exceptions import InputRefused, LockHeld, NotStorable
 from sagas.keys import next_undo_key
 from sagas.models import HistoryEntry, HistoryKind, Saga, SagaStep, SemanticLock
 from sagas.operations.operation import Refusal, Refused, Request
@@ -233,6 +233,10 @@ def restart(locked: Locked, request: Request) -> None:
     new.restarted_from_id = saga.pk
     if not store([new], definition):
         raise Refused(Refusal("duplicate_key", f"a live saga holds the key {new.key!r} by now."))
+    try:
+        lock_now([new], definition)
+    except LockHeld as held:
+        raise Refused(Refusal(held.code, "another saga holds its locks. Wait until it has ended.")) from held
     locked.record(**request.act, data={"saga": str(new.pk)})
 
 

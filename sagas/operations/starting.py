@@ -9,7 +9,7 @@ from typing import Any, Final
 from django.db import transaction
 
 from sagas.canonical import canonical, is_storable
-from sagas.definitions import SagaDefinition, registry
+from sagas.definitions import REFUSE, SagaDefinition, registry
 from sagas.definitions.checks import definition_problems
 from sagas.engine.admission import lock_names, lock_now
 from sagas.engine.births import business_key, new_saga, store
@@ -62,8 +62,10 @@ def start(
     cls = _definition(definition)
     actor = Actor.of(by)
     saga = _prepared(cls, input, key, actor, idempotency_key, correlation_id, traceparent)
+    # A lock that is held is found out when the saga is stored, and what was stored is taken back.
+    may_be_taken_back = bool(cls.locks) and cls.on_locked is REFUSE
     for _ in range(MOST_TRIES):
-        with transaction.atomic(using=Saga.objects.db, savepoint=False):
+        with transaction.atomic(using=Saga.objects.db, savepoint=may_be_taken_back):
             if saga.pk in store([saga], cls):
                 lock_now([saga], cls)
                 wake_on_commit(Saga.objects.db)

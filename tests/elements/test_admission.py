@@ -67,12 +67,29 @@ def test_it_begins_as_soon_as_the_first_has_ended(define, play):
     assert {Saga.objects.get(pk=saga.pk).status for saga in sagas} == {"completed"}
 
 
+@pytest.mark.parametrize("bound", [{"locks": [LOCK]}, {"max_running": 1}], ids=str)
+def test_who_comes_later_stands_behind_those_who_wait(define, play, bound):
+    definition = define(step("book"), input=OrderInput, **bound)
+    first = start(definition, {"order_id": "7"})
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    waits = start(definition, {"order_id": "7"})
+    Hand().claim()
+    hand.settle(*outcomes)
+    late = start(definition, {"order_id": "7"})
+    assert Hand().take(only=[late.pk]) == []
+    [attempt] = Hand().take()
+    first.refresh_from_db()
+    assert (first.status, attempt.held.id) == ("completed", waits.pk)
+
+
 def test_a_saga_that_does_not_wait_is_refused(define, play):
     play.says("book", RetryLater("busy", delay=HOUR))
     definition = define(step("book"), input=OrderInput, locks=[LOCK], on_locked=REFUSE)
     first = run_saga(definition, {"order_id": "7"})
     with pytest.raises(LockHeld, match=f"saga {first.pk} holds the lock 'order:7'"):
         start(definition, {"order_id": "7"})
+    assert Saga.objects.get() == first  # Also within the transaction of this test.
 
 
 def test_a_halted_saga_keeps_its_locks(define, play):

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from django.contrib.auth.models import Group
+from django.contrib.auth.models import Group, User
 from django.db import IntegrityError, connection
 from django.test.utils import CaptureQueriesContext
 
@@ -110,6 +110,23 @@ def test_a_company_is_wary_for_a_while_after_one_failed():
         assert not company.is_trusting
         company.note(0.001)
     assert company.is_trusting
+
+
+@postgresql_only
+@pytest.mark.django_db(transaction=True)
+def test_a_deferred_constraint_fails_in_the_step_that_violates_it_and_not_at_everybodys_commit(define, play):
+    def act(ctx):
+        writes("post")(ctx)
+        if ctx.saga_id == bad.pk:
+            User.groups.through.objects.create(user_id=404, group_id=404)
+
+    play.always("post", act)
+    sagas = start_many(define(step("post", atomic=True, retry=STEADY)), [{}] * 3)
+    bad = sagas[1]
+    hand = Hand()
+    perform(hand.take(), settling(hand))
+    assert Group.objects.count() == 2
+    assert Saga.objects.get(pk=bad.pk).steps.get().error_class == "IntegrityError"
 
 
 @pytest.mark.django_db(transaction=True)

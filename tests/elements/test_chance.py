@@ -224,6 +224,8 @@ def _check_rows(family: list[Saga]) -> None:
     assert not Permit.objects.exists()
     assert not SemanticLock.objects.exists()
     for saga in family:
+        if saga.ended_at is not None:
+            assert not saga.steps.filter(status__in=("running", "waiting", "compensating")).exists()
         told = saga.history.filter(kind__in=(HistoryKind.STATUS, HistoryKind.ACT)).exclude(to_status="")
         path = list(told.order_by("id").values_list("from_status", "to_status"))
         assert [before for before, _after in path[1:]] == [after for _before, after in path[:-1]]

@@ -2,11 +2,17 @@
 
 from __future__ import annotations
 
-import pytest
+from datetime import timedelta
 
-from sagas import Participant, WaitForEvent, offer, start, start_many
+import pytest
+from django.db import connection, transaction
+
+from sagas import REFUSE, Participant, WaitForEvent, offer, start, start_many
 from sagas.engine import inbox
+from sagas.engine.attempts import Attempt
 from sagas.engine.errands import nudge, run_pending
+from sagas.engine.recovery import give_back
+from sagas.exceptions import LockHeld
 from sagas.models import Permit, Saga, SemanticLock
 from sagas.testing import run_due
 from tests.engine.hands import Hand
@@ -74,6 +80,64 @@ def test_the_end_of_a_lock_and_the_next_in_its_queue_never_miss_each_other(defin
     second.refresh_from_db()
     assert second.status == "completed"
     assert not SemanticLock.objects.exists()
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_a_late_worker_and_the_one_that_takes_over_from_it_never_both_count(define, order):
+    saga = start(define(step("book"), step("pay")), {})
+    late, other = Hand(), Hand()
+    outcomes = late.call(late.take())
+    Saga.objects.filter(pk=saga.pk).update(due_at=saga.created_at)
+    taken: list[Attempt] = []
+    do(order, lambda: late.settle(*outcomes), lambda: taken.extend(other.take()))
+    book, pay = saga.steps.order_by("stage")
+    if taken:
+        assert (book.status, book.attempts, pay.status) == ("running", 2, "pending")
+        other.settle(*other.call(taken))
+    else:
+        assert (book.status, book.attempts, pay.status) == ("completed", 1, "running")
+    late.settle(*outcomes)  # It is told again: by now it is evidence at most.
+    saga.refresh_from_db()
+    assert [(each.status, each.attempts) for each in saga.steps.order_by("stage")][1] == ("running", 1)
+    assert (saga.held_by, saga.fence) == ((other.id, 2) if taken else (late.id, 1))
+
+
+@pytest.mark.parametrize("order", ORDERS)
+def test_who_takes_over_keeps_what_others_recover_from_the_dead(define, order):
+    saga = start(define(step("book")), {})
+    dead, other = Hand(), Hand()
+    dead.take()
+    Saga.objects.filter(pk=saga.pk).update(due_at=saga.created_at)
+    taken: list[Attempt] = []
+    do(order, lambda: give_back([dead.id]), lambda: taken.extend(other.take()))
+    taken += other.take()  # One that was being given back was passed by.
+    assert len(taken) == 1
+    assert Hand().take() == []
+    saga.refresh_from_db()
+    assert (saga.held_by, saga.steps.get().crashes) == (other.id, 1)
+
+
+@postgresql_only
+@pytest.mark.parametrize("commits", [True, False])
+def test_who_does_not_wait_for_a_lock_waits_for_nobodys_transaction(define, monkeypatch, commits):
+    monkeypatch.setattr("sagas.engine.admission.PATIENCE", timedelta(milliseconds=50))
+    definition = define(step("book"), input=OrderInput, locks=["order:{order_id}"], on_locked=REFUSE)
+    with transaction.atomic():
+        first = start(definition, {"order_id": "7"})
+        [second] = at_once(lambda: start(definition, {"order_id": "7"}))
+        assert isinstance(second, LockHeld)
+        assert second.holder is None
+        transaction.set_rollback(not commits)
+    with transaction.atomic(), connection.cursor() as cursor:
+        cursor.execute("SHOW lock_timeout")
+        before = cursor.fetchone()
+        if commits:
+            with pytest.raises(LockHeld, match=f"saga {first.pk} holds"):
+                start(definition, {"order_id": "7"})
+        else:
+            start(definition, {"order_id": "7"})
+        cursor.execute("SHOW lock_timeout")
+        assert cursor.fetchone() == before
 
 
 def test_a_limit_holds_over_workers_that_claim_at_once(define):

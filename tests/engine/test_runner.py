@@ -12,7 +12,8 @@ from django_q.models import OrmQ
 
 from sagas import Parallel, PermanentFailure, RetryLater, RetryPolicy, start, start_many
 from sagas.clock import database_now
-from sagas.engine.runner import Ran, Runner
+from sagas.conf import saga_settings
+from sagas.engine.runner import SPARE, Ran, Runner
 from sagas.models import Saga, SagaStep, Wake
 from sagas.states import AT_WORK
 from sagas.telemetry import current_saga
@@ -136,6 +137,16 @@ def test_what_comes_due_later_gets_a_wake_up(define, play):
     [message] = OrmQ.objects.filter(lock__gt=database_now("default") + HOUR / 2)
     assert message.lock is not None
     assert timedelta(0) <= message.lock - saga.due_at < timedelta(seconds=2)
+
+
+def test_it_calls_for_help_where_there_is_more_and_for_when_its_leases_end(define, settings, monkeypatch):
+    settings.SAGAS = settings.SAGAS | {"BATCH": 2}
+    rung: list[Any] = []
+    monkeypatch.setattr("sagas.engine.runner.wake", lambda *at, after=None: rung.append(after or at))
+    start_many(define(step("a")), [{}] * 5)
+    run()
+    assert () in rung  # Now.
+    assert saga_settings().lease + SPARE in rung
 
 
 def test_past_wake_ups_are_cleared_before_it_looks(define, play):

@@ -7,6 +7,7 @@ from time import monotonic
 import pytest
 
 from sagas import Parallel, PermanentFailure, RetryLater, RetryPolicy, clock, start
+from sagas.engine.errands import nudge
 from sagas.engine.functions import unsent
 from sagas.models import HistoryKind, Saga
 from sagas.operations.performing import perform
@@ -126,6 +127,19 @@ def test_a_settlement_renews_the_lease(define, hand):
     assert Hand().take() == []
     saga.refresh_from_db()
     assert saga.held_by == hand.id
+
+
+def test_whatever_is_told_a_saga_its_lease_stays_as_it_is(define):
+    """A second worker would send its attempt in flight again."""
+    saga = start(define(step("a")), {})
+    hand = Hand()
+    hand.take()
+    saga.refresh_from_db()
+    before = saga.due_at
+    nudge({saga.pk})
+    saga.refresh_from_db()
+    assert (saga.due_at, saga.held_by) == (before, hand.id)
+    assert Hand().take() == []
 
 
 def test_a_saga_that_waits_is_held_by_nobody(define, play, hand):

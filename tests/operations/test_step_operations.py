@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagas import Participant, PermanentFailure, RetryLater, start
+from sagas import REFUSE, Participant, PermanentFailure, RetryLater, start
 from sagas.exceptions import OperationRefused
 from sagas.models import Permit, Saga, SemanticLock
 from sagas.operations.performing import perform
@@ -123,6 +123,15 @@ def test_a_restart_is_a_saga_of_its_own_linked_to_the_old_one(define, play):
     assert len(keys) == 2
 
 
+def test_nor_past_a_lock_that_its_definition_does_not_wait_for(define, play):
+    definition = define(step("pay"), input=OrderInput, locks=["order:{order_id}"], on_locked=REFUSE)
+    saga = run_saga(definition, {"order_id": "7"})
+    play.says("pay", BUSY)
+    run_saga(definition, {"order_id": "7"})
+    assert refused(saga, "restart")[0] == "lock_held"
+    assert Saga.objects.count() == 2
+
+
 def test_an_abandoned_saga_gives_back_what_it_held_and_voids_what_its_worker_does(define, play):
     bank = Participant("bank", limit=1)
     definition = define(
@@ -148,6 +157,15 @@ def test_a_completed_saga_is_undone_where_its_definition_says_so(define, play):
     saga.refresh_from_db()
     assert (saga.status, play.calls) == ("compensated", ["pay", "undo pay"])
     assert not SemanticLock.objects.exists()
+
+
+def test_not_while_another_has_its_key(define, play):
+    definition = define(step("pay"), input=OrderInput, key="order:{order_id}", undo_after_completion=True)
+    saga = run_saga(definition, {"order_id": "7"})
+    start(definition, {"order_id": "7"})
+    assert refused(saga, "compensate")[0] == "duplicate_key"
+    saga.refresh_from_db()
+    assert saga.status == "completed"
 
 
 def test_not_while_another_has_its_locks(define, play):
