@@ -266,6 +266,12 @@ def test_the_command_counts_first_and_asks(completed, monkeypatch):
     assert run("prune_sagas", "--no-input")[0] == "Nothing deleted.\n"
 
 
+def test_what_somebody_may_still_repeat_is_not_deleted(settings):
+    settings.SAGAS = settings.SAGAS | {"IDEMPOTENCY_TTL": MONTH}
+    assert "must find the first one" in str(refused("prune_sagas", "--older-than", "29d", "--no-input"))
+    run("prune_sagas", "--older-than", "30d", "--no-input")
+
+
 def test_a_saga_that_was_pruned_can_be_started_anew_and_undone(define, play):
     definition = define(step("book"), undo_after_completion=True)
     first = run_saga(definition, {})

@@ -12,6 +12,7 @@ from django.apps import apps
 from django.core.management.base import BaseCommand, CommandError
 
 from sagas.clock import database_now
+from sagas.conf import saga_settings
 from sagas.management.commandline import Interruption, actor, as_json, ask, duration
 from sagas.models import Saga
 from sagas.operations.retention import Wanted, count, prune
@@ -64,6 +65,11 @@ class Command(BaseCommand):
         json: bool,
         **options: Any,
     ) -> None:
+        if older_than < (least := saga_settings().idempotency_ttl):
+            raise CommandError(
+                f"Whoever repeats a start or an event within {least} (SAGAS['IDEMPOTENCY_TTL']) must find the "
+                f"first one. Delete only what is older than that, not {older_than}."
+            )
         statuses = [SagaStatus(each) for each in status] if status else TERMINAL
         wanted = Wanted(database_now(Saga.objects.db) - older_than, statuses, definition)
         if dry_run or interactive:
