@@ -67,8 +67,8 @@ class Command(BaseCommand):
     ) -> None:
         if older_than < (least := saga_settings().idempotency_ttl):
             raise CommandError(
-                f"Whoever repeats a start or an event within {least} (SAGAS['IDEMPOTENCY_TTL']) must find the "
-                f"first one. Delete only what is older than that, not {older_than}."
+                f"Whoever repeats a start or an event within {least} (SAGAS['IDEMPOTENCY_TTL']) must find "
+                f"the first one. Delete only what is older than that, not {older_than}."
             )
         statuses = [SagaStatus(each) for each in status] if status else TERMINAL
         wanted = Wanted(database_now(Saga.objects.db) - older_than, statuses, definition)
