@@ -207,6 +207,8 @@ class CountsSerializer(Body):
     attention = serializers.IntegerField()
     stuck = serializers.IntegerField()
     oldest_stuck_seconds = serializers.FloatField(allow_null=True)
+    dead_letters = serializers.IntegerField()
+    oldest_late_event_seconds = serializers.FloatField(allow_null=True)
     workers = serializers.IntegerField()
     holds = serializers.IntegerField()
 

@@ -51,6 +51,8 @@ class Stats(ProblemViews):
             "attention": min(found.attention, MOST_COUNTED),
             "stuck": found.stuck,
             "oldest_stuck_seconds": _age(now, found.stuck_since),
+            "dead_letters": min(found.dead_letters, MOST_COUNTED),
+            "oldest_late_event_seconds": _age(now, found.late_since),
             "workers": Worker.objects.filter(beat_at__gt=now - ALIVE_FOR).count(),
             "holds": Hold.objects.filter(Q(until=None) | Q(until__gt=now)).count(),
         }

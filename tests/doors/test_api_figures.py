@@ -39,6 +39,7 @@ def test_sagas_are_counted_by_status(api, sagas):
     assert (body["sagas"]["completed"]["oldest_seconds"], body["sagas"]["running"]["count"]) == (None, 0)
     assert (body["attention"], body["stuck"], body["oldest_stuck_seconds"]) == (1, 0, None)
     assert (body["workers"], body["holds"]) == (1, 1)
+    assert (body["dead_letters"], body["oldest_late_event_seconds"]) == (0, None)
 
 
 def test_what_nobody_moves_is_counted_as_stuck(api, sagas):
