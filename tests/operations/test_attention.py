@@ -7,10 +7,10 @@ from typing import Any
 
 import pytest
 
-from sagas import Event, Expect, RetryLater, WaitForEvent, clock, offer, publish, start
+from sagas import Event, Expect, RetryLater, SubSaga, WaitForEvent, clock, offer, publish, start
 from sagas.engine.functions import returned
 from sagas.exceptions import OperationRefused
-from sagas.models import HistoryEntry, InboxMessage, Saga
+from sagas.models import HistoryEntry, InboxMessage, Saga, SemanticLock
 from sagas.operations import letters
 from sagas.operations.performing import perform
 from sagas.states import TERMINAL, Attention
@@ -254,3 +254,53 @@ def test_what_stands_still_is_not_only_acknowledged(world, name, why):
     with pytest.raises(OperationRefused) as refusal:
         do("acknowledge")(saga)
     assert str(refusal.value) == f"Acknowledge was refused for {saga}: {why}"
+
+
+def test_a_child_is_undone_again_although_its_parent_has_ended(world):
+    child = world.define(step("pay", retry=STEADY), name="samples.child", undo_after_completion=True)
+    parent = start(world.define(SubSaga(child, input=lambda ctx: {}, name="send")), {})
+    conductor = Hand()
+    conductor.settle(*conductor.call(conductor.take()))
+    hand = Hand()
+    [attempt] = hand.take()
+    assert attempt.held.id != parent.pk
+    clock.shift(MINUTE)
+    world.play.says("pay", NO)
+    run_due()
+    advance(5 * MINUTE)
+    hand.settle(returned(attempt, {"paid": "late"}, sent=0.0))
+    saga = Saga.objects.get(parent=parent)
+    assert (saga.status, saga.attention) == ("compensated", "late_effect")
+
+    do("compensate")(saga)
+    run_due()
+
+    saga.refresh_from_db()
+    parent.refresh_from_db()
+    assert (saga.status, saga.attention, parent.status) == ("compensated", "", "compensated")
+    assert world.play.calls == ["pay", "undo pay", "undo pay"]
+
+
+def test_what_it_held_is_held_again_while_it_is_undone_again(world):
+    definition = world.define(
+        step("pay", retry=STEADY), input=OrderInput, key="order:{order_id}", locks=["order:{order_id}"]
+    )
+    saga = start(definition, {"order_id": "7"})
+    hand = Hand()
+    [attempt] = hand.take()
+    clock.shift(MINUTE)
+    world.play.says("pay", NO)
+    run_due()
+    advance(2 * MINUTE)
+    hand.settle(returned(attempt, {}, sent=0.0))
+    other = start(definition, {"order_id": "7"})
+    with pytest.raises(OperationRefused, match="a live saga holds its key"):
+        do("compensate")(saga)
+    perform(other.pk, "abandon", by=None)
+
+    do("compensate")(saga)
+    assert SemanticLock.objects.get().saga_id == saga.pk
+    run_due()
+
+    saga.refresh_from_db()
+    assert (saga.status, SemanticLock.objects.count()) == ("compensated", 0)
