@@ -143,8 +143,9 @@ def test_told_to_stop_it_ends_in_good_order(
     eventually(lambda: len(world.calls(what="hotel")) > 3, within=20, what="work is in full swing")
     session = cluster_of(supervisor).pid
 
-    supervisor.__exit__(None, None, None)
+    os.killpg(supervisor.pid, signal.SIGTERM)  # To all of its group, as systemd's default is.
 
+    eventually(lambda: supervisor.ended, within=10, what="it ends")
     assert members(session) == []
     assert not Worker.objects.exists()
     assert not Saga.objects.exclude(held_by=None).exists()
