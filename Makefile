@@ -79,7 +79,7 @@ migrations: $(VENV)/checks
 # In an environment of its own: it is no part of what it looks at. Where neither it nor its feed is in reach, it says so.
 audit: $(VENV)/checks
 	@[ -x $(VENV)/audit/bin/pip-audit ] || { $(PYTHON) -m venv $(VENV)/audit && \
-	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check 'pip-audit>=2.9,<3'; } > /dev/null 2>&1 || true
+	$(VENV)/audit/bin/pip install --quiet --disable-pip-version-check --retries 1 --timeout 15 'pip-audit>=2.9,<3'; } > /dev/null 2>&1 || true
 	@$(BIN)/python -m tests.audit $(VENV)/audit/bin/pip-audit \
 	"$$($(BIN)/python -c 'import sysconfig; print(sysconfig.get_path("purelib"))')"
 
