@@ -59,7 +59,7 @@ class KombuBroker:
     def __init__(self, transport: Transport) -> None:
         kombu = library("kombu", "transports")
         seconds = PATIENCE.total_seconds()
-        options: dict[str, Any] = {"max_retries": 1}  # Tried again is the delivery, and not in here.
+        options: dict[str, Any] = {"max_retries": 1, "interval_start": 0}  # The delivery is tried again.
         if transport.url.startswith(("amqp", "pyamqp")):
             # RabbitMQ answers when it has stored the message; until then nothing is certain.
             options |= {"confirm_publish": True, "read_timeout": seconds}

@@ -234,7 +234,6 @@ class Migration(migrations.Migration):
                 "verbose_name_plural": "inbox messages",
                 "ordering": ("id",),
                 "permissions": (
-                    ("publish_event", "Can publish events"),
                     ("requeue_deadletter", "Can have dead letters delivered again"),
                     ("resolve_deadletter", "Can resolve dead letters"),
                 ),

@@ -137,7 +137,6 @@ class InboxMessage(models.Model):
         verbose_name_plural = _("inbox messages")
         default_permissions = ("view",)
         permissions = (
-            ("publish_event", _("Can publish events")),
             ("requeue_deadletter", _("Can have dead letters delivered again")),
             ("resolve_deadletter", _("Can resolve dead letters")),
         )

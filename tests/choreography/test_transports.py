@@ -292,6 +292,7 @@ def test_the_command_says_what_it_cannot_do(settings):
         call_command("consume_events", "mute")
 
 
+@pytest.mark.parametrize("broker", ["memory"], indirect=True)
 def test_the_command_takes_events_until_its_time_is_up(outside, elsewhere, capsys):
     transports.consume(outside, until=lambda: True)
     elsewhere.tells("parcel.sent", json.dumps({**ABOUT, "type": "parcel.sent"}))
