@@ -6,6 +6,8 @@ from collections.abc import Mapping
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+from django.db import transaction
+
 from sagas.definitions import Event
 from sagas.engine.publications import publish
 from sagas.exceptions import EventClash, NotStorable
@@ -23,14 +25,20 @@ def arrive(given: Any) -> tuple[UUID, bool]:
     """
     event = event_from(given)
     assert event.id is not None
-    if (known := OutboxMessage.objects.filter(event_id=event.id).first()) is not None:
-        if (known.topic, known.key, known.data) != (event.topic, event.key, event.data):
+    with transaction.atomic(using=OutboxMessage.objects.db):
+        known = OutboxMessage.objects.filter(event_id=event.id).first()
+        stored = known or _published(event)
+        if (stored.topic, stored.key, stored.data) != (event.topic, event.key, event.data):
             raise EventClash(
                 f"An event with the id {event.id} has arrived, and it is another one. Use a new id."
             )
-        return event.id, True
+    return event.id, known is not None
+
+
+def _published(event: Event) -> OutboxMessage:
+    """Publish an event; return it as it is stored, which another may have done at the same time."""
     publish(event)
-    return event.id, False
+    return OutboxMessage.objects.get(event_id=event.id)
 
 
 def event_from(given: Any) -> Event:

@@ -19,9 +19,11 @@ from django.db.models import F
 from sagas import Event, clock, publish
 from sagas.choreography import courier as couriers
 from sagas.choreography import deliveries, handling
+from sagas.choreography.arrivals import arrive
 from sagas.choreography.courier import Courier
 from sagas.engine.attempts import Overtaken
 from sagas.engine.runner import Runner
+from sagas.exceptions import EventClash
 from sagas.models import InboxMessage, OutboxMessage, Saga
 from sagas.operations.performing import perform
 from sagas.testing import run_due
@@ -81,6 +83,26 @@ def test_several_keys_in_one_call_do_not_wait_for_each_other_for_ever():
     )
     assert not [each for each in came_to if isinstance(each, Exception)]
     assert OutboxMessage.objects.count() == 240
+
+
+@postgresql_only
+def test_an_event_that_arrives_many_times_at_once_is_one_event(listener):
+    listener.on("a")
+    event = {"id": "7", "source": "/elsewhere", "type": "a", "subject": "x", "data": {"n": 1}}
+    came_to = at_once(*[lambda: arrive(event)] * 8)
+    assert len({pk for pk, _already in came_to}) == 1
+    assert (OutboxMessage.objects.count(), InboxMessage.objects.count()) == (1, 1)
+
+
+@postgresql_only
+def test_of_two_events_that_arrive_under_one_id_at_once_one_is_refused(listener):
+    for topic in ("a", "b"):
+        listener.on(topic)
+    came_to = at_once(
+        *[lambda topic=topic: arrive({"id": "7", "source": "/elsewhere", "type": topic}) for topic in "ab"]
+    )
+    assert [type(each) for each in came_to].count(EventClash) == 1
+    assert OutboxMessage.objects.get().topic == InboxMessage.objects.get().topic
 
 
 @postgresql_only
