@@ -126,6 +126,12 @@ KINDS = Kind.table(
         "The delivery is no dead letter",
         _("Look at it again: somebody has acted."),
     ),
+    (
+        "case_closed",
+        409,
+        "The case of this letter was undone",
+        _("Resolve the letter: what its handler did would stand."),
+    ),
     ("past_pivot", 409, "There is no way back", _("Let it complete, then start the saga that reverses it.")),
     ("pivot", 409, "The step decides whether there is a way back", _("Resolve or retry it instead.")),
     (

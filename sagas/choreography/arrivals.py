@@ -37,8 +37,8 @@ def arrive(given: Any) -> tuple[UUID, bool]:
 
 def _published(event: Event) -> OutboxMessage:
     """Publish an event; return it as it is stored, which another may have done at the same time."""
-    publish(event)
-    return OutboxMessage.objects.get(event_id=event.id)
+    [pk] = publish(event)
+    return OutboxMessage.objects.get(event_id=pk)
 
 
 def event_from(given: Any) -> Event:

@@ -23,7 +23,7 @@ from sagas.messaging import SUBSCRIBER
 from sagas.models import DeadLetterAct, InboxMessage, InboxStatus, Saga
 from sagas.operations.actors import Actor, By
 from sagas.operations.operation import Refusal
-from sagas.states import Direction
+from sagas.states import Direction, SagaStatus
 from sagas.wake import wake_on_commit
 
 REQUEUE = "sagas.requeue_deadletter"
@@ -77,9 +77,9 @@ def _perform(
     actor, reason = Actor.of(by), clean_text(reason)
     alias = InboxMessage.objects.db
     with transaction.atomic(using=alias):
-        is_closed = operation == "send_again" and _is_closed(letter_id)
+        case = _locked_case(letter_id)
         letter = InboxMessage.objects.select_for_update().get(pk=letter_id)
-        refusal = _refusal(letter, operation, permission, actor, reason, is_closed)
+        refusal = _refusal(letter, operation, permission, actor, reason, case)
         DeadLetterAct.objects.create(
             message=letter,
             actor_kind=actor.kind,
@@ -109,37 +109,39 @@ def _perform(
 
 
 def _refusal(
-    letter: InboxMessage, operation: str, permission: str, actor: Actor, reason: str, is_closed: bool
+    letter: InboxMessage, operation: str, permission: str, actor: Actor, reason: str, case: Saga | None
 ) -> Refusal | None:
     if not actor.may(permission):
         return Refusal("permission_denied", f"{actor.name} lacks the permission {permission}.")
     if operation == "send_again":
-        return _not_again(letter, reason, is_closed)
+        return _not_again(letter, reason, case)
     if letter.status != InboxStatus.DEAD:
         return Refusal("not_dead", f"it is {letter.status}, and no dead letter.")
+    is_forward = not letter.headers.get("is_way_back")
+    if operation == "requeue" and is_forward and case and case.status == SagaStatus.COMPENSATED:
+        return Refusal("case_closed", "its case has been undone, and what it led to would stand. Resolve it.")
     if operation == "resolve" and not reason.strip():
         return Refusal("reason_required", "say why it needs no delivery any more.")
     return None
 
 
-def _not_again(letter: InboxMessage, reason: str, is_closed: bool) -> Refusal | None:
+def _not_again(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
     if letter.status not in (InboxStatus.DONE, InboxStatus.RESOLVED) or letter.subscriber == SUBSCRIBER:
         return Refusal("not_done", f"it is {letter.status}: nobody has handled it who could once more.")
     if not reason.strip():
         return Refusal("reason_required", "say why what was handled is to be handled once more.")
-    if is_closed and not letter.headers.get("is_way_back"):
+    if case and case.direction == Direction.BACK and not letter.headers.get("is_way_back"):
         return Refusal("case_closed", "its case was undone, and nothing of it goes forward any more.")
     return None
 
 
-def _is_closed(letter_id: int) -> bool:
-    """Say whether the case of a delivery goes back or went.
+def _locked_case(letter_id: int) -> Saga | None:
+    """Return the saga that a delivery belongs to, if it belongs to one.
 
-    The case stays locked, and before its delivery, as whoever closes it does.
+    It stays locked, and before its delivery, as whoever closes it does.
     """
     correlation_id = InboxMessage.objects.values_list("correlation_id", flat=True).get(pk=letter_id)
-    case = Saga.objects.select_for_update(no_key=True).filter(pk=case_id(correlation_id))
-    return case.values_list("direction", flat=True).first() == Direction.BACK
+    return Saga.objects.select_for_update(no_key=True).filter(pk=case_id(correlation_id)).first()
 
 
 def _make_due(letter: InboxMessage) -> None:

@@ -33,6 +33,7 @@ MUTANTS = (
     "UNKNOWN as failed",
     "no tombstone",
     "plan from memory",
+    "inbox outside the transaction",
 )
 
 

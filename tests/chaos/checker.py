@@ -11,11 +11,13 @@ from dataclasses import dataclass
 from itertools import pairwise
 from typing import TypeAlias
 
-from tests.chaos import attempt_rules, course_rules, effect_rules
+from tests.chaos import attempt_rules, course_rules, effect_rules, event_rules
 from tests.chaos.books import Books
+from tests.chaos.event_books import EventBooks
 from tests.chaos.ledger import Kind, Line
 
 Rule: TypeAlias = Callable[[Books], Iterator[str]]
+EventRule: TypeAlias = Callable[[EventBooks], event_rules.Wrongs]
 
 RULES: Mapping[str, Rule] = {
     "I1 effects are the definition's": effect_rules.effects_are_declared,
@@ -38,6 +40,23 @@ RULES: Mapping[str, Rule] = {
     "I36 wishes are honoured": course_rules.wishes_are_honoured,
     "E14 parts end with the whole": course_rules.parts_end_with_the_whole,
     "I34 acts are recorded once": course_rules.acts_are_recorded_once,
+}
+
+EVENT_RULES: Mapping[str, EventRule] = {
+    "I28 told with what they tell of": event_rules.told_with_what_they_tell_of,
+    "I26 an event that was answered exists": event_rules.what_was_answered_is_there,
+    "I29 every event reaches whom it is for": event_rules.each_reaches_whom_it_is_for,
+    "I29 handled once": event_rules.handled_once,
+    "R3 calls are counted before they are made": event_rules.calls_are_counted_before_they_are_made,
+    "I30 numbered in order": event_rules.numbered_in_order,
+    "I30 in the order of their keys": event_rules.in_the_order_of_their_keys,
+    "I31 a dead letter holds up its key": event_rules.dead_letters_hold_up_their_keys,
+    "I32 circles end": event_rules.circles_end,
+    "I33 nothing is forgotten": event_rules.nothing_is_forgotten,
+    "24 a closed case goes no further": event_rules.a_closed_case_goes_no_further,
+    "24 undone one at a time": event_rules.undone_one_at_a_time,
+    "I16 cases come to their ends": event_rules.cases_come_to_their_ends,
+    "I10 nothing stands outside": event_rules.nothing_stands_outside,
 }
 
 
@@ -75,3 +94,10 @@ def violations_of(books: Books) -> Iterator[Violation]:
     for name, rule in RULES.items():
         for what in rule(books):
             yield Violation(name, books.id, what)
+
+
+def event_violations_of(books: EventBooks) -> Iterator[Violation]:
+    """Return where a rule of events does not hold."""
+    for name, rule in EVENT_RULES.items():
+        for case, what in rule(books):
+            yield Violation(name, case, what)

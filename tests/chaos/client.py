@@ -11,6 +11,8 @@ from http import HTTPStatus
 from typing import Any
 from urllib.parse import urlsplit
 
+from sagas.signatures import sign
+
 WITHIN = 5.0
 """Seconds until a request is given up and made again."""
 PAUSE = 0.3
@@ -45,6 +47,13 @@ class Client:
     def post(self, path: str, body: Any, *, key: str) -> Answer:
         """Ask for something. Raises `GaveUp`."""
         return self._insist("POST", path, body, {"Idempotency-Key": f'"{key}"'})
+
+    def publish(self, event: dict[str, Any], *, secret: str) -> Answer:
+        """Publish an event, signed. Raises `GaveUp`."""
+        message_id, timestamp = event["id"], str(int(time.time()))
+        signature = sign(secret, message_id, timestamp, json.dumps(event).encode())
+        signed = {"webhook-id": message_id, "webhook-timestamp": timestamp, "webhook-signature": signature}
+        return self._insist("POST", "events/", event, signed)
 
     def _insist(self, method: str, path: str, body: Any, headers: dict[str, str]) -> Answer:
         given_up_at = time.monotonic() + self._patience

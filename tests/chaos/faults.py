@@ -22,9 +22,9 @@ def _kill(process: psutil.Process | None) -> str | None:
     return None
 
 
-def _busy(nemesis: Nemesis) -> psutil.Process | None:
+def _busy(nemesis: Nemesis, with_what: str = "pids") -> psutil.Process | None:
     """Find a worker that waits for an answer of the world."""
-    callers = set(nemesis.stage.world("in hand")["pids"])
+    callers = set(nemesis.stage.world("in hand")[with_what])
     # Of one that was killed a moment ago the number may be somebody else's by now.
     ours = [each for host in nemesis.stage.hosts for each in host.everything if each.pid in callers]
     return nemesis.chance.choice(ours) if ours else None
@@ -32,6 +32,11 @@ def _busy(nemesis: Nemesis) -> psutil.Process | None:
 
 def _kill_busy_worker(nemesis: Nemesis) -> str | None:
     return _kill(nemesis.wait_for(lambda: _busy(nemesis)))
+
+
+def _kill_handler(nemesis: Nemesis) -> str | None:
+    """Kill a worker while a handler of an event waits for an answer of the world."""
+    return _kill(nemesis.wait_for(lambda: _busy(nemesis, "handlers")))
 
 
 def _kill_member(nemesis: Nemesis) -> str | None:
@@ -164,6 +169,20 @@ def _drop_messages(nemesis: Nemesis) -> str | None:
     return f"{lost} lost, {twice} doubled"
 
 
+def _shuffle_deliveries(nemesis: Nemesis) -> str | None:
+    """Have what is to be delivered come due in another order, some of it late."""
+
+    def shuffle() -> str | None:
+        with psycopg.connect(nemesis.stage.server.address, autocommit=True) as connection:
+            found = connection.execute(
+                "UPDATE sagas_inboxmessage SET due_at = statement_timestamp() + random() * interval '2 s' "
+                "WHERE status = 'due' AND held_by IS NULL"
+            ).rowcount
+        return f"{found} deliveries" if found else None
+
+    return nemesis.wait_for(shuffle)
+
+
 def _storm(nemesis: Nemesis) -> str | None:
     stage = nemesis.stage
     stage.world("storm", share=nemesis.chance.uniform(0.2, 0.6), seed=nemesis.chance.randrange(2**32))
@@ -178,6 +197,7 @@ def _kill_web(nemesis: Nemesis) -> str | None:
 
 FAULTS: dict[str, Fault] = {
     "kill a busy worker": _kill_busy_worker,
+    "kill a handler": _kill_handler,
     "kill a member": _kill_member,
     "kill a sentinel": _kill_sentinel,
     "kill a cluster": _kill_cluster,
@@ -193,6 +213,7 @@ FAULTS: dict[str, Fault] = {
     "restart the database": _restart_database,
     "end connections": _end_connections,
     "drop messages": _drop_messages,
+    "shuffle deliveries": _shuffle_deliveries,
     "storm": _storm,
     "kill the web server": _kill_web,
 }

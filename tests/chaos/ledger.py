@@ -48,7 +48,11 @@ class Line:
 
     kind: Kind
     saga: str
+    """Its id; of the call of a handler, the correlation id."""
+    event: str = ""
+    """The event that is being handled; otherwise it is about a step."""
     step: str
+    """Of a handler, the name of its subscription."""
     service: Service
     way: str = "forward"
     key: str = ""

@@ -6,6 +6,7 @@ import time
 from collections.abc import Iterable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field, replace
+from itertools import count
 from threading import Event, Lock
 from uuid import NAMESPACE_URL, uuid5
 
@@ -121,11 +122,17 @@ class Load:
     def _tell(self, saga: str, planned: Planned) -> None:
         body = {"id": str(uuid5(NAMESPACE_URL, planned.key)), "topic": TOPIC, "data": {"paid": True}}
         given_up_at = time.monotonic() + UNTIL_IT_WAITS
-        while time.monotonic() < given_up_at:
+        for nth in count():
+            if time.monotonic() > given_up_at:
+                return
             try:
-                answer = self._client.post(f"sagas/{saga}/events/", body, key=f"event-{planned.number}")
+                answer = self._client.post(f"sagas/{saga}/events/", body, key=f"event-{planned.number}-{nth}")
             except GaveUp:
                 return
-            if answer.status == 202 or answer.body.get("current_status") not in ("pending", "running"):
+            if answer.body.get("already"):
+                return
+            if answer.status == 202:
+                continue  # Who is not sure tells it again.
+            if answer.body.get("current_status") not in ("pending", "running"):
                 return
             time.sleep(0.3)

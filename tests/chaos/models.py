@@ -25,3 +25,21 @@ class Entry(models.Model):
 
     def __str__(self) -> str:
         return f"{self.kind} {self.step} of saga {self.saga}"
+
+
+class Handled(models.Model):
+    """What a handler of an event has written. Nothing keeps it from being there twice."""
+
+    objects: ClassVar[models.Manager[Handled]] = models.Manager()
+
+    event = models.UUIDField()
+    subscriber = models.CharField(max_length=100)
+    told = models.UUIDField(null=True)
+    """The event that it published with it."""
+    at = models.FloatField(default=time.time)
+
+    class Meta:
+        default_permissions = ()
+
+    def __str__(self) -> str:
+        return f"{self.subscriber} has handled {self.event}"

@@ -5,7 +5,7 @@ The product knows nothing of them. A process whose environment names one patches
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 from unittest.mock import patch
@@ -14,6 +14,9 @@ from uuid import UUID
 from django.db import transaction
 
 from sagas import participants
+from sagas.choreography import handling
+from sagas.choreography.delivery import Delivery
+from sagas.choreography.delivery import Outcome as DeliveryOutcome
 from sagas.engine import calls, claims, functions, outcomes, settlement, steering
 from sagas.engine import locked as locked_rows
 from sagas.engine.attempts import Attempt, Held, Settled
@@ -159,6 +162,31 @@ def _plan_from_memory() -> None:
     _put(settlement, "lock", lock_without_looking)
 
 
+def _inbox_outside() -> None:
+    """Commit what handlers write, and then, on its own, that they have handled their events."""
+    really_perform = handling.perform
+
+    def perform(
+        group: Sequence[Delivery],
+        worker: UUID,
+        *,
+        trusting: bool = False,
+        begin: Callable[[Delivery], None] = lambda delivery: None,
+    ) -> list[DeliveryOutcome]:
+        if not group[0].subscription.atomic:
+            return really_perform(group, worker, trusting=trusting, begin=begin)
+        outcomes = []
+        with transaction.atomic():
+            for delivery in group:
+                begin(delivery)
+                outcomes.append(handling._call_guarded(delivery))
+        with transaction.atomic():
+            handling._settle(worker, outcomes)
+        return outcomes
+
+    _put(handling, "perform", perform)
+
+
 def _put(place: Any, name: str, broken: Any) -> None:
     patch.object(place, name, broken).start()
 
@@ -172,4 +200,7 @@ MUTANTS = {
     "UNKNOWN as failed": Mutant("What is not known is not taken for failed.", _unknown_as_failed),
     "no tombstone": Mutant("What was undone before it was done is never done.", _no_tombstone),
     "plan from memory": Mutant("A settlement plans on rows read under lock.", _plan_from_memory),
+    "inbox outside the transaction": Mutant(
+        "What a handler writes commits with the record that it has handled its event.", _inbox_outside
+    ),
 }

@@ -13,6 +13,7 @@ from sagas.models import SagaStep
 from sagas.states import StepStatus
 from tests.chaos.ledger import Kind, Service
 from tests.chaos.models import Entry
+from tests.chaos.parts import WRITTEN
 from tests.chaos.wire import WORLD, Message, NoAnswer, ask, ask_on_loop
 
 PATIENCE = 3.5
@@ -34,7 +35,7 @@ def acting(name: str, service: Service) -> Act:
     """Return an action that asks a service."""
 
     def act(ctx: StepContext) -> dict[str, Any]:
-        return _understood(ctx, _asked(_message(ctx, "do", name, service)))
+        return _understood(ctx, asked(_message(ctx, "do", name, service)))
 
     return _named(act, name)
 
@@ -56,7 +57,7 @@ def undoing(name: str, service: Service) -> Act:
     """Return a compensation that asks a service."""
 
     def undo(ctx: StepContext) -> dict[str, Any]:
-        return _understood(ctx, _asked(_message(ctx, "undo", name, service)))
+        return _understood(ctx, asked(_message(ctx, "undo", name, service)))
 
     return _named(undo, f"undo_{name}")
 
@@ -65,7 +66,7 @@ def probing(name: str, service: Service) -> Callable[[StepContext], dict[str, An
     """Return a probe that asks a service what it knows of the key."""
 
     def probe(ctx: StepContext) -> dict[str, Any] | None:
-        found = _asked(_message(ctx, "probe", name, service))["result"]
+        found = asked(_message(ctx, "probe", name, service))["result"]
         return None if found is None else found | {"probed": True}
 
     return _named(probe, f"probe_{name}")
@@ -105,10 +106,11 @@ def undoing_here(name: str) -> Callable[[StepContext], None]:
 
 
 def writing(name: str) -> Act:
-    """Return an action that writes a row together with its outcome, and is guarded by nothing else."""
+    """Return an action that writes a row together with its outcome, tells of it, and has no other guard."""
 
     def write(ctx: StepContext) -> dict[str, Any]:
         _enter(ctx, name, Service.ATOMIC, Kind.DONE, ctx.idempotency_key)
+        ctx.publish(WRITTEN)
         fate = _fate(ctx, name)
         _meet(ctx, name, fate, before=True)
         _meet(ctx, name, fate, before=False)
@@ -133,7 +135,8 @@ def erasing(name: str) -> Callable[[StepContext], None]:
     return _named(erase, f"undo_{name}")
 
 
-def _asked(message: Message) -> Message:
+def asked(message: Message) -> Message:
+    """Ask the world. Raises `OutcomeUnknown` where it does not answer."""
     try:
         return ask(os.environ[WORLD], message, within=PATIENCE)
     except NoAnswer as error:
@@ -145,12 +148,13 @@ def _message(ctx: StepContext, what: str, name: str, service: Service) -> Messag
         "ask": what,
         "service": service,
         "saga": str(ctx.saga_id),
+        "event": "",
         "step": name,
         "way": "forward" if ctx.undoes is None else "back",
         "key": ctx.idempotency_key,
         "undoes": ctx.undoes,
         "attempt": ctx.attempt,
-        "fate": _fate(ctx, name if ctx.undoes is None else f"undo {name}"),
+        "fates": _fates(ctx, name if ctx.undoes is None else f"undo {name}"),
         "results": dict(ctx.results),
         "pid": os.getpid(),
     }
@@ -167,8 +171,13 @@ def _understood(ctx: StepContext, answer: Message) -> dict[str, Any]:
     return {**answer["result"], "attempt": ctx.attempt}
 
 
+def _fates(ctx: StepContext, call: str) -> list[str]:
+    found: list[str] = ctx.input["plan"].get(call, [])
+    return found
+
+
 def _fate(ctx: StepContext, call: str) -> str:
-    fates: list[str] = ctx.input["plan"].get(call, [])
+    fates = _fates(ctx, call)
     return fates[ctx.attempt - 1] if ctx.attempt <= len(fates) else "ok"
 
 

@@ -21,6 +21,20 @@ class Gates:
     """Outcomes nobody knew that were settled, in each of the ways in which they can be."""
     replaced: int
     """Clusters that their supervisors replaced."""
+    events: int
+    """Events that were published, whoever published them."""
+    doubles: int
+    """Events that came again."""
+    letters: int
+    """Dead letters that were delivered again."""
+    handlers_killed: int
+    """Calls of handlers that were lost with their worker."""
+    overtaken: int
+    """Calls of handlers that took so long that others were at it."""
+    circles: int
+    """Events that followed from each other for too long."""
+    undone: int
+    """Cases that were undone because a client wanted it."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -28,6 +42,8 @@ class Profile:
     """The size of a run."""
 
     sagas: int
+    cases: int
+    """Sagas that nobody conducts."""
     hosts: int
     workers: int
     lease: int
@@ -45,6 +61,7 @@ class Profile:
 
 QUICK: Final = (
     "kill a busy worker",
+    "kill a handler",
     "stop a worker",
     "kill a cluster",
     "kill a supervisor",
@@ -53,6 +70,8 @@ QUICK: Final = (
     "lose commits",
     "unanswer commits",
     "restart the database",
+    "drop messages",
+    "shuffle deliveries",
     "storm",
 )
 ALL: Final = (
@@ -63,18 +82,18 @@ ALL: Final = (
     "wedge a cluster",
     "hold a door",
     "end connections",
-    "drop messages",
     "kill the web server",
 )
 
 PROFILES: Final = {
     "smoke": Profile(
         sagas=40,
+        cases=20,
         hosts=1,
         workers=2,
         lease=3,
-        load=20,
-        gap=1.6,
+        load=18,
+        gap=1.1,
         drain=120,
         faults=QUICK,
         gates=Gates(
@@ -85,10 +104,18 @@ PROFILES: Final = {
             evidence=1,
             unknown=1,
             replaced=0,
+            events=60,
+            doubles=10,
+            letters=3,
+            handlers_killed=1,
+            overtaken=1,
+            circles=1,
+            undone=1,
         ),
     ),
     "pr": Profile(
         sagas=600,
+        cases=250,
         hosts=2,
         workers=2,
         lease=6,
@@ -104,10 +131,18 @@ PROFILES: Final = {
             evidence=5,
             unknown=3,
             replaced=1,
+            events=800,
+            doubles=100,
+            letters=40,
+            handlers_killed=5,
+            overtaken=5,
+            circles=3,
+            undone=15,
         ),
     ),
     "nightly": Profile(
         sagas=6000,
+        cases=2500,
         hosts=3,
         workers=2,
         lease=10,
@@ -116,7 +151,20 @@ PROFILES: Final = {
         drain=300,
         faults=ALL,
         gates=Gates(
-            faults=400, each_fault=10, take_overs=100, replays=200, evidence=20, unknown=10, replaced=3
+            faults=400,
+            each_fault=10,
+            take_overs=100,
+            replays=200,
+            evidence=20,
+            unknown=10,
+            replaced=3,
+            events=8000,
+            doubles=1000,
+            letters=400,
+            handlers_killed=50,
+            overtaken=50,
+            circles=30,
+            undone=150,
         ),
     ),
 }

@@ -9,6 +9,7 @@ from sagas.definitions import Element, Step, registry
 from sagas.engine.admission import lock_names
 from sagas.engine.facts import FactKind
 from sagas.models import Saga
+from sagas.states import SagaKind
 from tests.chaos.books import Books, Declared, HistoryRow, StepRow
 from tests.chaos.ledger import Kind, Ledger, Line, Service
 from tests.chaos.load import Told
@@ -19,9 +20,10 @@ WISHES = (FactKind.TURN_BACK, FactKind.SUSPEND)
 
 
 def all_books(ledger: Ledger, told: Told) -> Iterator[Books]:
-    """Read the books of every saga there is."""
+    """Read the books of every saga that the engine conducts."""
     lines = lines_by_saga(ledger)
-    for saga in Saga.objects.prefetch_related("steps", "history", "facts", "children").order_by("created_at"):
+    sagas = Saga.objects.filter(kind=SagaKind.ORCHESTRATION)
+    for saga in sagas.prefetch_related("steps", "history", "facts", "children").order_by("created_at"):
         pk = str(saga.pk)
         yield Books(
             id=pk,
@@ -75,7 +77,8 @@ def lines_by_saga(ledger: Ledger) -> dict[str, list[Line]]:
     """Return what the world and the local services have written of each saga, in its order."""
     found = defaultdict(list)
     for line in ledger.lines():
-        found[line.saga].append(line)
+        if not line.event:
+            found[line.saga].append(line)
     for entry in Entry.objects.order_by("pk"):
         found[str(entry.saga)].append(
             Line(

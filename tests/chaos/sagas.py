@@ -8,7 +8,7 @@ from typing import Any
 from rest_framework import serializers
 
 from sagas import HALT, Parallel, SagaDefinition, Step, StepContext, SubSaga, WaitForEvent, register
-from tests.chaos import participants
+from tests.chaos import handlers, participants  # noqa: F401 - whoever knows the sagas knows them too
 from tests.chaos.ledger import Service
 from tests.chaos.load import TOPIC
 from tests.chaos.steps import BRISK, ONCE, STUBBORN, TIMEOUT, TWICE, local_step, step

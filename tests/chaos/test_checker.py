@@ -6,8 +6,9 @@ from dataclasses import replace
 
 import pytest
 
+from tests.chaos import handmade_events
 from tests.chaos.books import Books
-from tests.chaos.checker import RULES, crossings, violations_of
+from tests.chaos.checker import EVENT_RULES, RULES, crossings, event_violations_of, violations_of
 from tests.chaos.handmade import COMPLETED, RIGHT, SAGA, WRONG, done
 from tests.chaos.observer import Observer
 
@@ -20,6 +21,16 @@ def test_books_that_are_right_break_no_rule(books):
 @pytest.mark.parametrize(("rule", "books"), WRONG.values(), ids=WRONG)
 def test_what_is_wrong_is_found(rule, books):
     assert rule in {violation.rule.partition(" ")[0] for violation in violations_of(books)}
+
+
+@pytest.mark.parametrize("books", handmade_events.RIGHT.values(), ids=handmade_events.RIGHT)
+def test_books_of_events_that_are_right_break_no_rule(books):
+    assert list(event_violations_of(books)) == []
+
+
+@pytest.mark.parametrize(("rule", "books"), handmade_events.WRONG.values(), ids=list(handmade_events.WRONG))
+def test_what_is_wrong_with_events_is_found(rule, books):
+    assert rule in {violation.rule for violation in event_violations_of(books)}
 
 
 def at_work(saga: str, *times: float, purse: str = "1") -> Books:
@@ -39,6 +50,7 @@ def test_sagas_that_keep_apart_are_left_alone():
 
 def test_every_rule_has_books_that_break_it():
     assert {name.partition(" ")[0] for name in RULES} == {rule for rule, _books in WRONG.values()}
+    assert set(EVENT_RULES) == {rule for rule, _books in handmade_events.WRONG.values()}
 
 
 @pytest.mark.parametrize(

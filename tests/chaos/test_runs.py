@@ -9,15 +9,16 @@ from itertools import islice
 import pytest
 
 from tests.chaos import __main__ as command
+from tests.chaos import event_plans
 from tests.chaos.faults import FAULTS
 from tests.chaos.handmade import COMPENSATED, COMPLETED
 from tests.chaos.mutants import MUTANTS
 from tests.chaos.plans import CAST, drawn
 from tests.chaos.profiles import PROFILES
-from tests.chaos.vacuity import WAYS, unmet_gates
+from tests.chaos.vacuity import OF_EVENTS, WAYS, unmet_gates
 
 SMOKE = PROFILES["smoke"]
-ENOUGH = Counter(dict.fromkeys(("take_overs", "replays", "evidence", "replaced", *WAYS), 99))
+ENOUGH = Counter(dict.fromkeys(("take_overs", "replays", "evidence", "replaced", *OF_EVENTS, *WAYS), 99))
 EVERY_FAULT = Counter(SMOKE.faults)
 
 
@@ -30,9 +31,21 @@ def test_the_seed_tells_the_plan():
     assert all((each.definition, each.fates, each.acts) in planned_first for each in CAST)
 
 
+def test_the_seed_tells_the_cases():
+    first, again, other = (
+        list(islice(event_plans.drawn_cases(random.Random(seed), 40, seconds=10), 60)) for seed in (1, 1, 2)
+    )
+    assert first == again
+    assert first != other
+    assert {planned.number for planned in first} == set(range(60))
+    planned_first = [(planned.topic, planned.fates, planned.undone_after) for planned in first[:40]]
+    assert all((each.topic, each.fates, each.undone_after) in planned_first for each in event_plans.CAST)
+
+
 @pytest.mark.parametrize("profile", PROFILES.values(), ids=PROFILES)
 def test_every_profile_has_room_for_the_cast_and_knows_its_faults(profile):
     assert profile.sagas >= len(CAST)
+    assert profile.cases >= len(event_plans.CAST)
     assert set(profile.faults) <= set(FAULTS)
 
 
@@ -50,6 +63,7 @@ def test_a_run_that_met_enough_passes():
         ([COMPLETED, COMPENSATED] * 20, EVERY_FAULT - Counter(["storm"]), ENOUGH, "storm: 0"),
         ([COMPLETED, COMPENSATED] * 20, EVERY_FAULT, ENOUGH - Counter(take_overs=99), "take_overs: 0"),
         ([COMPLETED, COMPENSATED] * 20, EVERY_FAULT, ENOUGH - Counter({WAYS[1]: 99}), f"{WAYS[1]}: 0"),
+        ([COMPLETED, COMPENSATED] * 20, EVERY_FAULT, ENOUGH - Counter(overtaken=99), "overtaken: 0"),
     ],
 )
 def test_a_run_that_met_too_little_does_not(books, happened, met, told):

@@ -7,6 +7,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 
 from tests.chaos.books import Books
+from tests.chaos.event_books import EventBooks
+from tests.chaos.event_load import ToldOfEvents
 from tests.chaos.ledger import Kind
 from tests.chaos.profiles import Profile
 
@@ -14,6 +16,8 @@ STARTED = 0.95
 """Of the starts that were planned, at least this share has to succeed."""
 EACH_END = 0.05
 """Of the sagas, at least this share has to end in each of the ways in which sagas end by themselves."""
+LATE = ("dawdle", "hang")
+"""The fates in which a handler comes back when it was given up."""
 REPLACED = ("it is killed and replaced", "ended by itself; another is started")
 
 
@@ -31,7 +35,7 @@ def unmet_gates(
     for kind in profile.faults:
         wanted[kind] = profile.gates.each_fault
         had[kind] = happened[kind]
-    for name in ("take_overs", "replays", "evidence", "replaced"):
+    for name in ("take_overs", "replays", "evidence", "replaced", *OF_EVENTS):
         wanted[name] = getattr(profile.gates, name)
     for way in WAYS:
         wanted[way] = profile.gates.unknown
@@ -42,6 +46,26 @@ def unmet_gates(
 
 WAYS = ("unknown, asked again", "unknown, probed", "unknown, undone", "unknown, resolved by a person")
 """How outcomes that nobody knew were settled."""
+
+OF_EVENTS = ("events", "doubles", "letters", "handlers_killed", "overtaken", "circles", "undone")
+
+
+def event_figures(books: EventBooks, told: ToldOfEvents) -> Counter[str]:
+    """Count what the events of the run have met."""
+    calls = Counter((line.step, line.event) for line in books.lines if line.kind is Kind.ASKED)
+    return Counter(
+        events=len(books.published),
+        calls=calls.total(),
+        doubles=told.doubles,
+        letters=sum(delivery.requeued for delivery in books.deliveries),
+        handlers_killed=sum(delivery.crashes for delivery in books.deliveries),
+        overtaken=sum(
+            line.kind is Kind.ASKED and line.fate in LATE and calls[line.step, line.event] > 1
+            for line in books.lines
+        ),
+        circles=sum(delivery.error_class == "TooManyHops" for delivery in books.deliveries),
+        undone=sum(case.status == "compensated" for case in books.cases if case.id in told.undone),
+    )
 
 
 def figures(books: Sequence[Books], logs: Sequence[Path]) -> Counter[str]:

@@ -1,6 +1,7 @@
 """The services outside, which no fault ends: ``python -m tests.chaos.world SOCKET LEDGER DATABASE``.
 
-What becomes of a request is its *fate*, which the saga's input foretells; in a storm others meet one too.
+What becomes of a request is its *fate*, which the saga's input foretells, or the event's data: there one for
+each time that its handler is called. In a storm others meet one too.
 Before anything happens the world looks at the database, past the proxy: whether the attempt was marked there
 when its request came is known to nobody else.
 """
@@ -11,6 +12,7 @@ import asyncio
 import random
 import sys
 import time
+from collections import Counter
 from contextlib import suppress
 from pathlib import Path
 from typing import Any
@@ -28,12 +30,18 @@ LATE = {"late": 1.0, "too_late": 5.0}
 """Seconds until a request takes effect that nobody waits for: within what the service declares, and not."""
 STORM = ("lose", "error", "error_after", "busy", "slow")
 
+TOLD = ("saga", "event", "step", "way", "key", "attempt")
+LOOK_AT_DELIVERY = """
+    SELECT status, tries, tries - crashes FROM sagas_inboxmessage WHERE event_id = %s AND subscriber = %s
+"""
+OF_DELIVERY: tuple[str, ...] = ("status", "tries", "attempts")
 LOOK = """
     SELECT saga.fence, saga.status, step.status, step.attempts, step.undo_attempts,
         extract(epoch FROM clock_timestamp() - step.sent_at)
     FROM sagas_saga saga JOIN sagas_sagastep step ON step.saga_id = saga.id
     WHERE saga.id = %s AND step.name = %s
 """
+OF_STEP: tuple[str, ...] = ("fence", "saga", "step", "attempts", "undo_attempts", "age")
 
 
 class World:
@@ -48,6 +56,8 @@ class World:
         self._undone: set[str] = set()
         self._answered: set[str] = set()
         self._in_hand: list[int] = []
+        self._handling: list[int] = []
+        self._called: Counter[tuple[str, str]] = Counter()
         self._later: set[asyncio.Task[None]] = set()
         self._storm = 0.0
         self._chance = random.Random(0)
@@ -60,22 +70,23 @@ class World:
                 self._chance = random.Random(message["seed"])
                 return {}
             case "in hand":
-                return {"pids": self._in_hand}
+                return {"pids": self._in_hand, "handlers": self._handling}
             case "calm":
                 while self._later:
                     await asyncio.sleep(0.05)
                 return {}
             case "probe":
                 return await self._probe(message)
-        self._in_hand.append(message["pid"])
+        callers = self._handling if message["event"] else self._in_hand
+        callers.append(message["pid"])
         try:
             return await self._serve(message)
         finally:
-            self._in_hand.remove(message["pid"])
+            callers.remove(message["pid"])
 
     async def _serve(self, message: Message) -> Message | None:
         seen = await self._look(message)
-        fate = message["fate"]
+        fate = self._fate(message)
         if fate == "ok" and self._chance.random() < self._storm:
             fate = self._chance.choice(STORM)
         self._note(Kind.ASKED, message, fate=fate, seen=seen, results=message["results"])
@@ -91,11 +102,11 @@ class World:
                 return None
             case "slow":
                 await asyncio.sleep(SLOW)
-        answer = self._happen(message)
+        answer = self._happen(message, fate)
         match fate:
             case "lose":
                 return None
-            case "error_after":
+            case "error_after" if message["ask"] != "handle":
                 return {"status": 500}
             case "dawdle":
                 await asyncio.sleep(TOO_SLOW)
@@ -103,7 +114,17 @@ class World:
                 await asyncio.sleep(2 * TOO_SLOW)
         return answer
 
-    def _happen(self, message: Message) -> Message:
+    def _fate(self, message: Message) -> str:
+        fates: list[str] = message["fates"]
+        nth = message["attempt"]
+        if message["event"]:
+            self._called[message["step"], message["key"]] += 1
+            nth = self._called[message["step"], message["key"]]
+        return fates[nth - 1] if nth <= len(fates) else "ok"
+
+    def _happen(self, message: Message, fate: str) -> Message:
+        if message["ask"] == "handle":
+            return {"status": 200, "result": fate}  # The rest is up to the handler.
         return self._do(message) if message["ask"] == "do" else self._undo(message)
 
     def _do(self, message: Message) -> Message:
@@ -141,14 +162,16 @@ class World:
     def _happen_later(self, message: Message, seconds: float) -> None:
         async def happen() -> None:
             await asyncio.sleep(seconds)
-            self._happen(message)
+            self._happen(message, "late")
 
         task = asyncio.get_running_loop().create_task(happen())
         self._later.add(task)
         task.add_done_callback(self._later.discard)
 
     async def _look(self, message: Message) -> dict[str, Any] | None:
-        names = ("fence", "saga", "step", "attempts", "undo_attempts", "age")
+        is_delivery = bool(message["event"])
+        look, names = (LOOK_AT_DELIVERY, OF_DELIVERY) if is_delivery else (LOOK, OF_STEP)
+        whom = message["event" if is_delivery else "saga"], message["step"]
         async with self._one_look:
             for _ in range(2):  # The connection may have been lost since the last look.
                 with suppress(psycopg.Error):
@@ -156,16 +179,19 @@ class World:
                         self._connection = await psycopg.AsyncConnection.connect(
                             self._database, autocommit=True, connect_timeout=2
                         )
-                    found = await self._connection.execute(LOOK, (message["saga"], message["step"]))
+                    found = await self._connection.execute(look, whom)
                     row = await found.fetchone()
                     if row is None:
                         return {}
-                    return dict(zip(names, row, strict=True)) | {"age": float(row[-1] or 0)}
+                    return {
+                        name: float(value or 0) if name == "age" else value
+                        for name, value in zip(names, row, strict=True)
+                    }
                 self._connection = None
         return None
 
     def _note(self, kind: Kind, message: Message, **more: Any) -> None:
-        told = {name: message[name] for name in ("saga", "step", "way", "key", "attempt")}
+        told = {name: message[name] for name in TOLD}
         self._ledger.append(
             Line(kind=kind, service=Service(message["service"]), at=time.time(), **told, **more)
         )

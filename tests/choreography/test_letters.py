@@ -83,6 +83,21 @@ def test_only_a_dead_letter_can_be_acted_on(broken, listener):
         requeue(letter().pk, by="ops")
 
 
+def test_what_is_forward_is_not_handled_when_its_case_was_undone(listener, choreography):
+    listener.on("ticket.sold", lambda event: 1 / 0, retry=ONCE)
+    choreography("shop.order", starts="ticket.sold", ends="order.sent")
+    publish(Event("ticket.sold", correlation_id="case"))
+    run_due()
+    perform(case_id("case"), "compensate", by="ops")
+    run_due()
+    assert Saga.objects.get().status == "compensated"
+    letter = InboxMessage.objects.get(status="dead")
+    with pytest.raises(LetterRefused, match="its case has been undone") as refused:
+        requeue(letter.pk, by="ops")
+    assert refused.value.code == "case_closed"
+    resolve(letter.pk, by="ops", reason="undone")
+
+
 @postgresql_only
 def test_what_was_done_stays_told(broken):
     resolve(letter().pk, by="ops", reason="done by hand")

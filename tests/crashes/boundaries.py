@@ -23,6 +23,7 @@ from django.db import connections
 from django.db.backends.base.base import BaseDatabaseWrapper
 from django.db.backends.signals import connection_created
 
+WRITES = ("INSERT", "UPDATE", "DELETE", "WITH")
 PASSED_OVER = ("sagas.engine.transactions",)
 """It commits for others."""
 
@@ -72,6 +73,8 @@ class Boundaries:
         self._note = note
         self._passed: Counter[str] = Counter()
         self._lock = threading.RLock()
+        self._written: dict[Any, bool] = {}
+        """The connections whose transactions have written something."""
 
     @contextmanager
     def watched(self) -> Iterator[None]:
@@ -84,6 +87,8 @@ class Boundaries:
                 wrapper.connection.close()
                 raise psycopg.OperationalError("the connection was lost")
 
+            if not self._written.pop(wrapper.connection, False):
+                return commit(wrapper)
             return self.passes(f"{_whose(sys._getframe(1))}: commit", lambda: commit(wrapper), lose=lose)
 
         def watch_writes(connection: Any, **given: Any) -> None:
@@ -134,8 +139,10 @@ class Boundaries:
         def act() -> Any:
             return execute(sql, parameters, many, context)
 
-        is_write = sql.lstrip().split(maxsplit=1)[0] in ("INSERT", "UPDATE", "DELETE")
-        if not is_write or context["connection"].in_atomic_block:
+        if sql.lstrip().split(maxsplit=1)[0] not in WRITES:
+            return act()
+        if context["connection"].in_atomic_block:
+            self._written[context["connection"].connection] = True
             return act()
         return self.passes(f"{_whose(sys._getframe(1))}: write", act)
 
