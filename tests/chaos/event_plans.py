@@ -92,6 +92,8 @@ CALLS: Mapping[str, Sequence[str]] = {
 }
 DEADLY = 0.01
 """The share of the cases one of whose handlers kills its worker."""
+CIRCULAR = 0.03
+"""The share of what is begun that would go on for ever."""
 KEYS = 8
 
 
@@ -108,6 +110,8 @@ def drawn_cases(chance: random.Random, number: int, *, seconds: float) -> Iterat
 
 
 def _by_chance(chance: random.Random) -> PlannedCase:
+    if chance.random() < CIRCULAR:
+        return PlannedCase(topic=PING, key=_key(chance))
     fates = {
         part: chance.choices(possible, k=chance.choice((1, 1, 2)))
         for part, possible in CALLS.items()
@@ -116,7 +120,6 @@ def _by_chance(chance: random.Random) -> PlannedCase:
     if chance.random() < DEADLY:
         fates[chance.choice(("reserve", "note", "close"))] = ["die"]
     return PlannedCase(
-        topic=PING if chance.random() < 0.03 else ORDERED,
         fates=fates,
         key=_key(chance),
         undone_after=chance.uniform(0.0, 3.0) if chance.random() < 0.25 else None,
