@@ -14,6 +14,7 @@ from sagas.admin.badges import badge
 from sagas.admin.payloads import payload
 from sagas.admin.times import NOTHING, span
 from sagas.definitions import subscriptions
+from sagas.messaging import SUBSCRIBER
 from sagas.models import InboxMessage, InboxStatus, OutboxMessage, Saga
 from sagas.operations.privacy import Shown
 
@@ -46,7 +47,9 @@ def event_rows(saga: Saga, shown: Shown) -> list[EventRow]:
     if not events:
         return []
     deliveries = defaultdict(list)
-    for message in InboxMessage.objects.filter(correlation_id=saga.correlation_id).order_by("id")[: MOST * 4]:
+    told = InboxMessage.objects.filter(correlation_id=saga.correlation_id).defer("data")
+    told = told.exclude(subscriber=SUBSCRIBER, status__in=[InboxStatus.PENDING, InboxStatus.KEPT])
+    for message in told.order_by("id")[: MOST * 4]:
         deliveries[message.event_id].append((message, delivery_badge(message)))
     return [EventRow(event, payload(shown(event.data)), deliveries[event.event_id]) for event in events]
 
