@@ -9,6 +9,7 @@ from string import Formatter
 from typing import Any
 from uuid import NAMESPACE_URL, UUID, uuid5
 
+import uuid_utils
 from uuid_utils.compat import uuid7
 
 from sagas.states import Direction
@@ -56,7 +57,8 @@ def undo_event_id(undone: UUID) -> UUID:
 
 def step_key(saga_id: UUID, step: str, direction: Direction) -> str:
     """Return the idempotency key of a step's action (forward) or compensation (back)."""
-    return str(uuid5(saga_id, f"{step}:{direction.value}"))
+    # uuid_utils makes six of them while Python makes one.
+    return str(uuid_utils.uuid5(uuid_utils.UUID(int=saga_id.int), f"{step}:{direction.value}"))
 
 
 def next_undo_key(undo_key: str) -> str:

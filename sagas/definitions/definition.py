@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import enum
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
 from datetime import timedelta
 from functools import cache, cached_property
@@ -105,9 +105,9 @@ class Outline:
         """The stage of the pivot, or None where every step can be undone."""
         return next((self.stage_of[step.name] for step in self.steps.values() if step.pivot), None)
 
-    def only(self, names: frozenset[str]) -> Outline:
+    def only(self, names: Set[str]) -> Outline:
         """Return the outline of a saga that has just these steps, as one of an earlier version may."""
-        return self if names >= self.names else _reduced(self, names)
+        return self if self.names <= names else _reduced(self, frozenset(names))
 
 
 @cache

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from typing import Any
 from uuid import UUID
+
+from django.db.models.base import ModelState
 
 from sagas.definitions import Element, SagaDefinition, Step
 from sagas.engine import bulk
 from sagas.keys import new_saga_id, render_key, step_key
 from sagas.models import Saga, SagaStep
-from sagas.states import Direction
+from sagas.states import Direction, StepKind
 
 SAGA_FIELDS = (
     "id",
@@ -91,15 +94,19 @@ def new_saga(
 
 def new_step(saga: Saga, element: Element, stage: int) -> SagaStep:
     """Return a step that is not stored yet. Where a template makes its keys, that is done when it begins."""
-    has_template = isinstance(element, Step) and element.idempotency_key is not None
-    return SagaStep(
-        saga_id=saga.pk,
-        name=element.name,
-        stage=stage,
-        kind=element.kind,
-        idempotency_key="" if has_template else step_key(saga.pk, element.name, Direction.FORWARD),
-        undo_key="" if has_template else step_key(saga.pk, element.name, Direction.BACK),
-    )
+    step = SagaStep.__new__(SagaStep)
+    step.__dict__.update(_pattern(element.name, element.kind, stage).__dict__, _state=ModelState())
+    step.saga_id = saga.pk
+    if not (isinstance(element, Step) and element.idempotency_key is not None):
+        step.idempotency_key = step_key(saga.pk, element.name, Direction.FORWARD)
+        step.undo_key = step_key(saga.pk, element.name, Direction.BACK)
+    return step
+
+
+@lru_cache(1000)
+def _pattern(name: str, kind: StepKind, stage: int) -> SagaStep:
+    """Return what a step is like in every new saga: to make an instance anew costs as much as to store it."""
+    return SagaStep(name=name, stage=stage, kind=kind)
 
 
 def business_key(definition: type[SagaDefinition], input: Mapping[str, Any]) -> str | None:

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import cache
-from typing import Any
+from functools import cache, lru_cache
+from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
@@ -19,6 +19,9 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from django.db.models.lookups import In
 from django.db.models.sql.compiler import SQLCompiler
+
+MOST_TEXTS = 500
+"""Texts of statements that are remembered: which columns of a batch vary makes another text."""
 
 
 @dataclass(frozen=True)
@@ -46,37 +49,37 @@ def write(alias: str, *changes: Update | Insert) -> None:
         return
     connection = connections[alias]
     if connection.vendor == "postgresql":
-        shapes = tuple((isinstance(c, Insert), type(c.rows[0]), _shape(c)) for c in changes)
-        columns = [column for change in changes for column in _columns(change)]
+        shapes, parameters = [], []
+        for change in changes:
+            columns = _columns(change)
+            vary = _which_vary(columns)
+            shapes.append((_kind(change), vary))
+            parameters += _parameters(columns, vary)
         with _binary_cursor(connection) as cursor:
-            cursor.execute(_combined(alias, shapes), columns)
+            cursor.execute(_combined(alias, tuple(shapes)), parameters)
         return
     with connection.cursor() as cursor:
         for change in changes:
-            statement = _prepared(alias, isinstance(change, Insert), type(change.rows[0]), _shape(change))
-            cursor.executemany(statement, _tuples(change, connection))
+            cursor.executemany(_prepared(alias, _kind(change)), _tuples(change, connection))
 
 
 def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]) -> set[Any]:
     """Insert rows unless they conflict with stored ones; return the primary keys of those inserted."""
     connection = connections[alias]
-    model = type(rows[0])
-    names = ", ".join(_quoted(alias, model, fields))
-    key = _quoted(alias, model, (_key(model),))[0]
-    tail = f"ON CONFLICT DO NOTHING RETURNING {key}"
-    table = connection.ops.quote_name(model._meta.db_table)
+    insert = Insert(rows, fields)
+    kind = _kind(insert)
+    tail = f"RETURNING {_quoted(alias, kind.model, (_key(kind.model),))[0]}"
     if connection.vendor == "postgresql":
+        columns = _columns(insert)
+        vary = _which_vary(columns)
         with _binary_cursor(connection) as cursor:
-            cursor.execute(
-                f"INSERT INTO {table} ({names}) SELECT * FROM unnest({_arrays(alias, model, fields)}) {tail}",
-                _columns(Insert(rows, fields)),
-            )
+            cursor.execute(f"{_combined(alias, ((kind, vary),))} {tail}", _parameters(columns, vary))
             return {key for (key,) in cursor.fetchall()}
     with connection.cursor() as cursor:
         inserted = set()
-        marks = ", ".join(["%s"] * len(fields))
-        for row, values in zip(rows, _tuples(Insert(rows, fields), connection), strict=True):
-            cursor.execute(f"INSERT INTO {table} ({names}) VALUES ({marks}) {tail}", values)
+        statement = f"{_prepared(alias, kind)} {tail}"
+        for row, values in zip(rows, _tuples(insert, connection), strict=True):
+            cursor.execute(statement, values)
             if cursor.fetchone() is not None:
                 inserted.add(row.pk)
         return inserted
@@ -139,50 +142,82 @@ def _binary_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
     )
 
 
-def _shape(change: Update | Insert) -> tuple[tuple[str, ...], tuple[str, ...]]:
-    return change.fields, change.keep if isinstance(change, Update) else ()
+class _Kind(NamedTuple):
+    """What a statement does, whatever the rows."""
+
+    is_insert: bool
+    model: type[models.Model]
+    fields: tuple[str, ...]
+    keep: tuple[str, ...] = ()
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The fields that cross, those of an update behind its key."""
+        return self.fields if self.is_insert else (_key(self.model), *self.fields)
 
 
-@cache
-def _combined(alias: str, parts: tuple[tuple[bool, type[models.Model], Any], ...]) -> str:
-    statements = [_from_arrays(alias, *part) for part in parts]
-    *others, last = statements
+def _kind(change: Update | Insert) -> _Kind:
+    model = type(change.rows[0])
+    if isinstance(change, Insert):
+        return _Kind(True, model, change.fields)
+    return _Kind(False, model, change.fields, change.keep)
+
+
+def _which_vary(columns: Sequence[list[Any]]) -> tuple[bool, ...]:
+    """Say which columns cross as arrays: those with more than one value, and the first, to count the rows.
+
+    Most have one value for all rows of a batch, which crosses once.
+    """
+    return (True, *(column.count(column[0]) < len(column) for column in columns[1:]))
+
+
+def _parameters(columns: Sequence[list[Any]], vary: tuple[bool, ...]) -> list[Any]:
+    each = list(zip(columns, vary, strict=True))
+    return [column[0] for column, varies in each if not varies] + [
+        column for column, varies in each if varies
+    ]
+
+
+@lru_cache(MOST_TEXTS)
+def _combined(alias: str, parts: tuple[tuple[_Kind, tuple[bool, ...]], ...]) -> str:
+    *others, last = [_from_columns(alias, kind, vary) for kind, vary in parts]
     ctes = ", ".join(f"part{number} AS ({other})" for number, other in enumerate(others))
     return f"WITH {ctes} {last}" if ctes else last
 
 
-def _from_arrays(alias: str, is_insert: bool, model: type[models.Model], shape: Any) -> str:
-    fields, keep = shape
-    table = connections[alias].ops.quote_name(model._meta.db_table)
-    names = _quoted(alias, model, fields)
-    if is_insert:
-        arrays = _arrays(alias, model, fields)
-        return (
-            f"INSERT INTO {table} ({', '.join(names)}) SELECT * FROM unnest({arrays}) ON CONFLICT DO NOTHING"
-        )
-    (key,) = _quoted(alias, model, (_key(model),))
-    columns = ", ".join([key, *names])
-    sets = ", ".join(
-        _assignment(table, name, f"new.{name}", field in keep)
-        for name, field in zip(names, fields, strict=True)
-    )
-    return (
-        f"UPDATE {table} SET {sets} FROM unnest({_arrays(alias, model, (_key(model), *fields))}) "
-        f"AS new ({columns}) WHERE {table}.{key} = new.{key}"
-    )
+def _from_columns(alias: str, kind: _Kind, vary: tuple[bool, ...]) -> str:
+    """Return the statement for these columns, whose parameters are `_parameters`."""
+    connection = connections[alias]
+    table = connection.ops.quote_name(kind.model._meta.db_table)
+    fields = [kind.model._meta.get_field(name) for name in kind.columns]
+    each = [(connection.ops.quote_name(str(f.column)), f.rel_db_type(connection)) for f in fields]  # type: ignore[union-attr]
+    single = {name: f"%b::{type_}" for (name, type_), varies in zip(each, vary, strict=True) if not varies}
+    many = {name: f"%b::{type_}[]" for (name, type_), varies in zip(each, vary, strict=True) if varies}
+    rows = f"unnest({', '.join(many.values())}) AS new ({', '.join(many)})"
+    if kind.is_insert:
+        names = ", ".join([*single, *many])
+        values = ", ".join([*single.values(), "new.*"])
+        return f"INSERT INTO {table} ({names}) SELECT {values} FROM {rows} ON CONFLICT DO NOTHING"
+    kept = _quoted(alias, kind.model, kind.keep)
+    key = each[0][0]
+    values_of = single | {name: f"new.{name}" for name in many}
+    sets = [
+        _assignment(table, name, values_of[name], name in kept) for name in [*single, *many] if name != key
+    ]
+    return f"UPDATE {table} SET {', '.join(sets)} FROM {rows} WHERE {table}.{key} = new.{key}"
 
 
 @cache
-def _prepared(alias: str, is_insert: bool, model: type[models.Model], shape: Any) -> str:
-    fields, keep = shape
-    table = connections[alias].ops.quote_name(model._meta.db_table)
-    names = _quoted(alias, model, fields)
-    if is_insert:
+def _prepared(alias: str, kind: _Kind) -> str:
+    table = connections[alias].ops.quote_name(kind.model._meta.db_table)
+    names = _quoted(alias, kind.model, kind.fields)
+    if kind.is_insert:
         marks = ", ".join(["%s"] * len(names))
         return f"INSERT INTO {table} ({', '.join(names)}) VALUES ({marks}) ON CONFLICT DO NOTHING"
-    (key,) = _quoted(alias, model, (_key(model),))
+    (key,) = _quoted(alias, kind.model, (_key(kind.model),))
     sets = ", ".join(
-        _assignment(table, name, "%s", field in keep) for name, field in zip(names, fields, strict=True)
+        _assignment(table, name, "%s", field in kind.keep)
+        for name, field in zip(names, kind.fields, strict=True)
     )
     return f"UPDATE {table} SET {sets} WHERE {key} = %s"
 
@@ -192,9 +227,8 @@ def _assignment(table: str, name: str, value: str, keep: bool) -> str:
 
 
 def _columns(change: Update | Insert) -> list[list[Any]]:
-    model = type(change.rows[0])
-    fields = (_key(model), *change.fields) if isinstance(change, Update) else change.fields
-    return [_column(change.rows, model._meta.get_field(name)) for name in fields]
+    kind = _kind(change)
+    return [_column(change.rows, kind.model._meta.get_field(name)) for name in kind.columns]
 
 
 def _column(rows: Sequence[models.Model], field: Any) -> list[Any]:
@@ -228,9 +262,3 @@ def _key(model: type[models.Model]) -> str:
 def _quoted(alias: str, model: type[models.Model], fields: tuple[str, ...]) -> list[str]:
     quote = connections[alias].ops.quote_name
     return [quote(str(model._meta.get_field(name).column)) for name in fields]  # type: ignore[union-attr]
-
-
-def _arrays(alias: str, model: type[models.Model], fields: tuple[str, ...]) -> str:
-    connection = connections[alias]
-    kinds = (model._meta.get_field(name).rel_db_type(connection) for name in fields)  # type: ignore[union-attr]
-    return ", ".join(f"%b::{kind}[]" for kind in kinds)

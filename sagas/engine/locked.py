@@ -119,7 +119,7 @@ class Locked:
     @property
     def outline(self) -> Outline:
         """The definition's steps, as far as this saga has them, by stage and name."""
-        return self.definition.outline().only(frozenset(self.steps))
+        return self.definition.outline().only(self.steps.keys())
 
     @property
     def has_begun(self) -> bool:
@@ -155,14 +155,12 @@ class Locked:
 
     def summarise(self) -> None:
         """Bring the saga's columns for lists up to date with its steps."""
-        saga = self.saga
-        saga.steps_done = sum(step.status in _PAST for step in self.steps.values())
-        steps = self.steps.values()
+        saga, steps = self.saga, self.steps.values()
+        ahead = [step.name for step in steps if step.status not in _PAST]
+        saga.steps_done = len(steps) - len(ahead)
         if saga.direction == Direction.BACK:
-            current = next((step.name for step in steps if step.direction is Direction.BACK), "")
-        else:
-            current = next((step.name for step in steps if step.status not in _PAST), "")
-        saga.current_step = current or saga.current_step
+            ahead = [step.name for step in steps if step.direction is Direction.BACK]
+        saga.current_step = ahead[0] if ahead else saga.current_step
         saga.revision += 1
         saga.updated_at = self.now
 

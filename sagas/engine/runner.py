@@ -30,6 +30,7 @@ from sagas.engine import atomics, errands
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.calls import Calls
 from sagas.engine.claims import Claimed, claim, known
+from sagas.engine.garbage import collected_seldom
 from sagas.engine.heartbeat import PULSE, Heartbeat
 from sagas.engine.holds import FreshHolds
 from sagas.engine.settlement import Settlement, Settling, settle
@@ -140,7 +141,8 @@ class Runner:
         self._loop = asyncio.new_event_loop()
         main = self._loop.create_task(self._run())
         try:
-            self._loop.run_until_complete(main)
+            with collected_seldom():
+                self._loop.run_until_complete(main)
         except BaseException:
             main.cancel()
             with suppress(asyncio.CancelledError):

@@ -168,11 +168,11 @@ def retire_expired_keys(locked: Locked) -> None:
     """
     direction = locked.direction
     for name, step in locked.steps.items():
-        declared = locked.outline.steps.get(name)
         sent_at = step.first_sent_at(direction)
-        if declared is None or sent_at is None or not _may_begin(step, direction, locked.now):
+        if sent_at is None or not _may_begin(step, direction, locked.now):
             continue
-        if is_to_be_probed(declared, step):
+        declared = locked.outline.steps.get(name)
+        if declared is None or is_to_be_probed(declared, step):
             continue
         if not key_expired(declared, direction, in_doubt=step.in_doubt, since_sent=locked.now - sent_at):
             continue

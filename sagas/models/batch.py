@@ -7,12 +7,12 @@ from datetime import datetime
 from django.db import models
 from django.db.models import F, Q
 from django.utils.translation import gettext_lazy as _
-from django_fsm import FSMField, transition
+from django_fsm import transition
 
 from sagas.clock import InsertTime
 from sagas.models.history import ActorKind
 from sagas.models.saga import Saga
-from sagas.models.status import StatusModel, names_only
+from sagas.models.status import StatusField, StatusModel, names_only
 from sagas.states import SagaStatus
 
 
@@ -60,7 +60,7 @@ class SagaBatch(StatusModel):
     log = models.JSONField(_("log"), default=list)
     """Who started, suspended and stopped it, and when."""
 
-    status = FSMField(_("status"), default=B.DRAFT, choices=B.choices, protected=True, max_length=20)
+    status = StatusField(_("status"), default=B.DRAFT, choices=B.choices, protected=True, max_length=20)
     rate = models.PositiveIntegerField(_("sagas a second"))
     total = models.PositiveIntegerField(_("total"), default=0)
     requested = models.PositiveIntegerField(_("requested"), default=0)

@@ -7,11 +7,11 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from django_fsm import RETURN_VALUE, FSMField, transition
+from django_fsm import RETURN_VALUE, transition
 
 from sagas.clock import InsertTime
 from sagas.keys import MAX_KEY, error_fingerprint, new_saga_id
-from sagas.models.status import StatusModel, names_only
+from sagas.models.status import StatusField, StatusModel, names_only
 from sagas.states import AT_REST, AT_WORK, LIVE, TERMINAL, Attention, Direction, SagaKind, SagaStatus
 
 S = SagaStatus
@@ -34,7 +34,7 @@ class Saga(StatusModel):
     definition = models.CharField(_("definition"), max_length=100)
     version = models.PositiveIntegerField(_("version"))
     key = models.CharField(_("business key"), max_length=MAX_KEY, null=True, blank=True)  # noqa: DJ001
-    status = FSMField(_("status"), default=S.PENDING, choices=S.choices, protected=True, max_length=20)
+    status = StatusField(_("status"), default=S.PENDING, choices=S.choices, protected=True, max_length=20)
     direction = models.CharField(
         _("direction"), max_length=7, choices=Direction.choices, default=Direction.FORWARD
     )

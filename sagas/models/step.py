@@ -7,10 +7,10 @@ from datetime import datetime
 from django.db import models
 from django.db.models import Q
 from django.utils.translation import gettext_lazy as _
-from django_fsm import RETURN_VALUE, FSMField, transition
+from django_fsm import RETURN_VALUE, transition
 
 from sagas.models.saga import Saga
-from sagas.models.status import StatusModel, names_only
+from sagas.models.status import StatusField, StatusModel, names_only
 from sagas.states import Call, Direction, StepKind, StepStatus, WaitsFor
 
 T = StepStatus
@@ -31,7 +31,7 @@ class SagaStep(StatusModel):
     name = models.CharField(_("step"), max_length=100)
     stage = models.PositiveIntegerField(_("stage"))
     kind = models.CharField(_("kind"), max_length=10, choices=StepKind.choices, default=StepKind.STEP)
-    status = FSMField(_("status"), default=T.PENDING, choices=T.choices, protected=True, max_length=20)
+    status = StatusField(_("status"), default=T.PENDING, choices=T.choices, protected=True, max_length=20)
     call = models.CharField(_("calls"), max_length=10, choices=Call.choices, default=Call.ACTION)
     """Which function the attempt in flight calls, or the last one called."""
     applies = models.BooleanField(_("applies"), null=True, blank=True)
