@@ -8,7 +8,7 @@ from datetime import timedelta
 from typing import Protocol
 
 from sagas.definitions import Element
-from sagas.engine import inbox
+from sagas.engine import family, inbox
 from sagas.engine.admission import Admission
 from sagas.engine.locked import Locked
 from sagas.states import Call, Direction
@@ -35,3 +35,4 @@ class Border:
         """Read, for all of these sagas at once, what their next decisions need."""
         self.admission.prepare(batch)
         inbox.last_look(batch)
+        family.take_stock(batch)

@@ -10,7 +10,8 @@ from collections import Counter
 from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
-from uuid import UUID
+
+from django.db.models import Count
 
 from sagas.definitions import TURN_BACK, SubSaga, SubSagas, registry
 from sagas.engine import births
@@ -19,7 +20,7 @@ from sagas.engine.facts import FactKind, fulfil
 from sagas.engine.locked import Locked
 from sagas.keys import child_id
 from sagas.models import Saga, SagaStep
-from sagas.states import TERMINAL, Direction, SagaStatus, StepStatus, WaitsFor
+from sagas.states import TERMINAL, Direction, SagaStatus, StepKind, StepStatus, WaitsFor
 
 LOOK_AGAIN = timedelta(minutes=10)
 """A parent is woken when its children end; this is for wake-ups that were lost."""
@@ -82,10 +83,39 @@ def call_back(locked: Locked, step: SagaStep) -> None:
         locked.tell(pk, FactKind.TURN_BACK, f"parent:{step.undo_attempts}")
 
 
+def take_stock(batch: Iterable[Locked]) -> None:
+    """Read, for all of these sagas at once, how the children that their steps wait for stand."""
+    waiting = {
+        locked.saga.pk: locked for locked in batch if any(map(_waits_for_children, locked.steps.values()))
+    }
+    if not waiting:
+        return
+    children = Saga.objects.filter(parent__in=waiting)
+    counts = children.order_by().values_list("parent_id", "parent_step", "status").annotate(Count("pk"))
+    for parent, step, status, number in counts:
+        waiting[parent].children.setdefault(step, Counter())[status] = number
+    singles = {
+        child_id(locked.saga.pk, name): (locked, name)
+        for locked in waiting.values()
+        for name, step in locked.steps.items()
+        if step.kind == StepKind.SAGA and locked.children.get(name, Counter())[_ENDED_WELL]
+    }
+    if singles:
+        done = SagaStep.objects.filter(saga__in=singles, result__isnull=False)
+        for child, name, result in done.values_list("saga_id", "name", "result"):
+            locked, step = singles[child]
+            locked.child_results.setdefault(step, {})[name] = result
+
+
+def _waits_for_children(step: SagaStep) -> bool:
+    of_family = step.kind in (StepKind.SAGA, StepKind.SAGAS)
+    return of_family and (step.status == StepStatus.COMPENSATING or step.waits_for == WaitsFor.CHILD)
+
+
 def look_after(locked: Locked, step: SagaStep, element: SubSaga | SubSagas, held: Held) -> None:
     """Bring a step that waits for its children up to date with them."""
     fulfil(locked, FactKind.CHILD, step.name)
-    counts = Counter[str](_children(locked, step).values_list("status", flat=True))
+    counts = locked.children.get(step.name, Counter())
     alive = sum(counts[status] for status in _LIVING)
     if step.status == StepStatus.COMPENSATING:
         if alive or counts[_ENDED_WELL]:
@@ -121,9 +151,8 @@ def _result(
 ) -> dict[str, Any]:
     if isinstance(element, SubSagas):
         return {status: counts[status] for status in sorted(counts)}
-    child: UUID = child_id(locked.saga.pk, step.name)
-    steps = SagaStep.objects.filter(saga=child, result__isnull=False).values_list("name", "result")
-    return {"saga": str(child), "results": dict(steps)}
+    results = locked.child_results.get(step.name, {})
+    return {"saga": str(child_id(locked.saga.pk, step.name)), "results": results}
 
 
 def _children(locked: Locked, step: SagaStep) -> Any:

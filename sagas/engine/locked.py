@@ -7,6 +7,7 @@ order, so that no two batches can wait for each other.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
@@ -105,6 +106,10 @@ class Locked:
     writes_border_fields: bool = False
     births: list[Saga] = field(default_factory=list)
     """Child sagas, to be stored with it."""
+    children: dict[str, Counter[str]] = field(default_factory=dict)
+    """How many child sagas of the steps that wait for them stand how."""
+    child_results: dict[str, dict[str, Any]] = field(default_factory=dict)
+    """The results of a child saga's steps, by the step that it is."""
 
     @property
     def direction(self) -> Direction:

@@ -7,6 +7,7 @@ from datetime import timedelta
 import pytest
 
 from sagas import (
+    HALT,
     REFUSE,
     Participant,
     PermanentFailure,
@@ -26,7 +27,7 @@ from sagas.operations.holding import hold, release
 from sagas.operations.performing import perform
 from sagas.testing import advance, run_due, run_saga
 from tests.engine.hands import Hand
-from tests.samples import HOUR, MINUTE, SECOND, OrderInput, statuses, step
+from tests.samples import HOUR, MINUTE, ONCE, SECOND, OrderInput, statuses, step
 
 pytestmark = pytest.mark.django_db
 
@@ -223,6 +224,18 @@ def test_a_hold_keeps_new_attempts_from_going_forward(define, play, held):
     assert saga.status == "completed"
 
 
+def test_a_hold_ends_by_itself_where_it_says_when(define, play):
+    saga = start(define(step("pay")), {})
+    until = saga.created_at + 3 * MINUTE
+    Hold.objects.create(definition="samples.trip", until=until)
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.due_at, saga.steps.get().due_at, play.calls) == (until, until, [])
+    advance(4 * MINUTE)
+    saga.refresh_from_db()
+    assert saga.status == "completed"
+
+
 def test_a_hold_lets_compensations_go_on(define, play):
     def hold_all(ctx):
         Hold.objects.create(participant="bank")
@@ -243,6 +256,26 @@ def test_a_saga_turns_back_at_its_deadline(define, play):
     saga.refresh_from_db()
     assert (saga.status, saga.error_class) == ("compensated", "DeadlinePassed")
     assert statuses(saga) == {"pay": "compensated", "tell": "failed"}
+
+
+@pytest.mark.parametrize("at_rest", ["suspended", "failed"])
+def test_a_deadline_is_judged_when_a_saga_at_rest_goes_on(define, play, at_rest):
+    play.says("tell", RetryLater("busy", delay=MINUTE), RetryLater("busy", delay=MINUTE))
+    tell = step("tell", retry=ONCE, on_exhausted=HALT) if at_rest == "failed" else step("tell")
+    saga = run_saga(define(step("pay"), tell, deadline=HOUR), {})
+    if at_rest == "suspended":
+        perform(saga.pk, "suspend", by=None)
+    advance(2 * HOUR)
+    saga.refresh_from_db()
+    assert saga.status == at_rest
+    perform(saga.pk, "resume" if at_rest == "suspended" else "retry", by=None)
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, saga.error_class, play.calls) == (
+        "compensated",
+        "DeadlinePassed",
+        ["pay", "tell", "undo pay"],
+    )
 
 
 def test_after_the_pivot_a_deadline_only_alerts(define, play):

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 import pytest
 
-from sagas import CONTINUE, PermanentFailure, SubSaga, SubSagas
+from sagas import CONTINUE, PermanentFailure, RetryLater, SubSaga, SubSagas
 from sagas.keys import child_id
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.testing import run_due, run_saga
-from tests.samples import OrderInput, statuses, step
+from tests.samples import HOUR, OrderInput, statuses, step
 
 pytestmark = pytest.mark.django_db
 
@@ -97,6 +97,16 @@ def test_one_of_many_fails_and_the_rest_goes_on(define, play, pay_out):
     play.always("pay", fails_for("3"))
     saga = run_saga(define(payroll(pay_out, 5, on_failed=CONTINUE)), {})
     assert (saga.status, saga.steps.get().result) == ("completed", {"compensated": 1, "completed": 4})
+
+
+def test_when_one_of_many_fails_the_others_are_called_back_at_once(define, play, pay_out):
+    def act(ctx):
+        raise PermanentFailure("no") if ctx.input["order_id"] == "1" else RetryLater("busy", delay=HOUR)
+
+    play.always("pay", act)
+    saga = run_saga(define(payroll(pay_out, 3)), {})  # No clock is moved.
+    assert saga.status == "compensated"
+    assert set(saga.children.values_list("status", flat=True)) == {"compensated"}
 
 
 def test_an_input_the_child_refuses_fails_the_step(define, play, pay_out):

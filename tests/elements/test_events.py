@@ -7,7 +7,7 @@ from uuid import UUID
 
 import pytest
 
-from sagas import CONTINUE, PermanentFailure, WaitForEvent, offer
+from sagas import CONTINUE, PermanentFailure, WaitForEvent, offer, start
 from sagas.engine import inbox
 from sagas.engine.errands import forgotten, sweep
 from sagas.exceptions import NotStorable
@@ -62,6 +62,15 @@ def test_the_same_event_twice_is_one(define):
     offer(PICKED_UP, {}, key="7", id=UUID(int=2))
     run_due()
     assert statuses(saga) == {"pickup": "completed", "again": "completed"}
+
+
+def test_one_event_is_not_two_for_a_saga_that_waits_twice(define):
+    twice = (WaitForEvent("paid", correlate="{order_id}", timeout=HOUR, name=name) for name in ("one", "two"))
+    saga = start(define(*twice, input=OrderInput), {"order_id": "7"})
+    offer("paid", {}, key="7")
+    while Hand().claim().moved:
+        pass  # Nobody has delivered it: the waits find it as they begin.
+    assert statuses(saga) == {"one": "completed", "two": "waiting"}
 
 
 def test_everyone_who_waits_hears_of_it(define):

@@ -3,12 +3,13 @@
 from __future__ import annotations
 
 from datetime import timedelta
+from threading import Thread
 
 import pytest
 from django.db import connection, transaction
 
 from sagas import REFUSE, Participant, WaitForEvent, offer, start, start_many
-from sagas.engine import inbox
+from sagas.engine import inbox, mutexes
 from sagas.engine.attempts import Attempt
 from sagas.engine.errands import nudge, run_pending
 from sagas.engine.recovery import give_back
@@ -63,6 +64,34 @@ def test_a_time_out_and_its_event_come_to_one_thing(define, order):
     run_due()
     saga.refresh_from_db()
     assert saga.status == "completed" or saga.attention == "late_event"
+
+
+@postgresql_only
+@pytest.mark.parametrize("act", ["the wait begins", "the event is delivered", "its time is up"])
+def test_whoever_touches_a_wait_takes_its_mutex(define, act):
+    wait = WaitForEvent("picked.up", correlate="{order_id}", timeout=HOUR, name="pickup")
+    saga = start(define(wait, input=OrderInput), {"order_id": "7"})
+    if act != "the wait begins":
+        run_due()
+    if act == "the event is delivered":
+        offer("picked.up", {}, key="7")
+    if act == "its time is up":
+        Saga.objects.filter(pk=saga.pk).update(due_at=saga.created_at)
+        saga.steps.update(due_at=saga.created_at)
+
+    def touch() -> None:
+        run_pending()
+        Hand().claim()
+        connection.close()
+
+    other = Thread(target=touch)
+    with transaction.atomic():
+        mutexes.take("default", ["event:picked.up:7"])
+        other.start()
+        other.join(0.3)
+        assert other.is_alive()
+    other.join(20)
+    assert not other.is_alive()
 
 
 @pytest.mark.parametrize("order", ORDERS)

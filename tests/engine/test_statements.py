@@ -15,6 +15,7 @@ from sagas import (
     PermanentFailure,
     RetryLater,
     Sleep,
+    SubSaga,
     WaitForEvent,
     clock,
     start,
@@ -135,6 +136,29 @@ def test_wishes_that_are_honoured_cost_one_more(define, number):
         settlement = hand.settle(*outcomes)
     assert len(settlement.attempts) == number
     assert len(asked) == WITH_HISTORY + 1, asked
+
+
+@pytest.mark.skipif(connection.vendor != "postgresql", reason="SQLite inserts each saga by itself")
+@pytest.mark.parametrize("ends", ["completed", "compensated"])
+def test_what_children_cost_does_not_grow(define, play, ends):
+    """Of the settlement that bears them, and of the claim of parents whose children have ended."""
+    if ends == "compensated":
+        play.always("pay", PermanentFailure("no"))
+    inner = define(step("pay"), name="samples.inner", undo_after_completion=True)
+    outer = define(SubSaga(inner, input=lambda ctx: {}), name="samples.outer")
+    costs = []
+    for number in (1, 10):
+        parents = [saga.pk for saga in start_many(outer, [{}] * number)]
+        hand = Hand()
+        outcomes = hand.call(hand.take())
+        with statements() as born:
+            hand.settle(*outcomes)
+        hand.settle(*hand.call(hand.take()))
+        with statements() as heard:
+            assert hand.claim(only=parents).moved == number
+        assert set(Saga.objects.filter(pk__in=parents).values_list("status", flat=True)) == {ends}
+        costs.append((len(born), len(heard)))
+    assert costs[0] == costs[1]
 
 
 NARROW = Participant("narrow", limit=1000)

@@ -4,12 +4,24 @@ from __future__ import annotations
 
 import pytest
 
-from sagas import HALT, OutcomeUnknown, Parallel, PermanentFailure, RetryLater, clock, start
-from sagas.models import HistoryKind, SagaFact
+from sagas import (
+    HALT,
+    Approval,
+    OutcomeUnknown,
+    Parallel,
+    Participant,
+    PermanentFailure,
+    RetryLater,
+    Sleep,
+    WaitForEvent,
+    clock,
+    start,
+)
+from sagas.models import HistoryKind, Hold, SagaFact
 from sagas.operations.performing import perform
-from sagas.testing import advance, run_due
+from sagas.testing import advance, run_due, run_saga
 from tests.engine.hands import Hand
-from tests.samples import MINUTE, ONCE, history, statuses, step
+from tests.samples import HOUR, MINUTE, ONCE, history, statuses, step
 
 pytestmark = pytest.mark.django_db
 
@@ -82,6 +94,27 @@ def test_all_that_is_in_flight_is_awaited(define, hand, play):
     assert hand.settle(*hand.call([pay])).attempts == []
     undo = hand.settle(*hand.call([pack])).attempts
     assert {attempt.step.name for attempt in undo} == {"pay", "pack"}
+
+
+WAITS = {
+    "an event": WaitForEvent("paid", correlate="x", timeout=HOUR, name="wait"),
+    "an approval": Approval("sagas.approve", timeout=HOUR, name="wait"),
+    "a time": Sleep(HOUR, name="wait"),
+    "a retry": step("wait"),
+    "the end of a hold": step("wait", participant=Participant("held")),
+}
+
+
+@pytest.mark.parametrize("wait", WAITS.values(), ids=WAITS)
+def test_what_is_waited_for_is_waited_for_no_longer(define, play, wait):
+    play.always("wait", RetryLater("busy", delay=HOUR))
+    Hold.objects.create(participant="held")
+    saga = run_saga(define(step("book"), wait), {})
+    assert statuses(saga)["wait"] == "waiting"
+    perform(saga.pk, "compensate", by=None)
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, statuses(saga)["wait"], saga.due_at) == ("compensated", "failed", None)
 
 
 def test_a_suspension_waits_for_the_step_border_too(held, hand, play):

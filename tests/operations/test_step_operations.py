@@ -67,6 +67,13 @@ def test_a_skipped_step_is_neither_done_nor_undone(define, play):
     assert (saga.status, statuses(saga)["pay"], play.calls) == ("completed", "skipped", ["book", "pay"])
 
 
+def test_of_a_skipped_step_nothing_is_in_doubt(define, play):
+    saga = situations.exhausted_in_doubt(define, play)
+    assert saga.steps.get(name="pay").in_doubt
+    perform(saga.pk, "skip", by=None, step="pay")
+    assert not saga.steps.get(name="pay").in_doubt
+
+
 def test_corrected_input_is_what_the_next_attempt_gets(define, play):
     play.says("pay", BUSY)
     saga = run_saga(define(step("pay"), input=OrderInput), {"order_id": "7", "amount": "1.00"})
