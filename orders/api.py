@@ -24,6 +24,7 @@ from sagas.api.parsers import SagaJSONParser
 from sagas.api.problems import ProblemViews
 from sagas.api.repeats import once
 from sagas.api.serializers import RowSerializer, StrictSerializer
+from sagas.api.throttles import SagaThrottle
 
 
 class OrderPermissions(DjangoModelPermissions):
@@ -118,7 +119,13 @@ class OrderViewSet(
     permission_classes = (OrderPermissions,)
     parser_classes = (SagaJSONParser,)
     filter_backends = (PageFilter,)
+    throttle_classes = (SagaThrottle,)
     lookup_value_regex = "[^/]+"
+
+    @property
+    def throttle_scope(self) -> str | None:
+        """Whom a project may bound: an order starts a saga."""
+        return "saga-start" if self.action == "create" else None
 
     def create(self, request: Request) -> Response:
         """Write the order down and start its saga: 201, for the order exists; its saga goes on by itself."""

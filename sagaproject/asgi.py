@@ -9,13 +9,15 @@ from __future__ import annotations
 
 import asyncio
 import os
+import threading
 from concurrent.futures import ThreadPoolExecutor
+from time import monotonic
 from typing import Any
 
 import django
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.base import BaseHandler
-from django.db import close_old_connections
+from django.db import close_old_connections, connections
 from django.http import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
@@ -23,6 +25,8 @@ os.environ.setdefault("PREPARE_STATEMENTS", "1")
 
 THREADS = 4
 """Requests answered at once by one process. More would wait for Python's lock."""
+HEALTHY_FOR = 1
+"""Seconds for which a connection that has answered is not asked first whether it still would."""
 
 
 class Handler(ASGIHandler):
@@ -33,6 +37,7 @@ class Handler(ASGIHandler):
         self._sync = BaseHandler()
         self._sync.load_middleware()
         self._threads = ThreadPoolExecutor(THREADS, "request")
+        self._known = threading.local()
 
     async def __call__(self, scope: Any, receive: Any, send: Any) -> None:
         if scope["type"] != "http":
@@ -52,10 +57,14 @@ class Handler(ASGIHandler):
     def _respond(self, request: ASGIRequest) -> HttpResponseBase:
         # Django's signals are sent on another thread, and these connections are this one's.
         close_old_connections()
+        if monotonic() < getattr(self._known, "until", 0):
+            for connection in connections.all(initialized_only=True):
+                connection.health_check_done = True  # type: ignore[attr-defined]
         try:
             return self._sync.get_response(request)
         finally:
             close_old_connections()
+            self._known.until = monotonic() + HEALTHY_FOR
 
 
 def _waits(request: ASGIRequest) -> bool:

@@ -303,6 +303,8 @@ if "broker_class" in Q_CLUSTER:
 
 # Logging
 
+_log_level = env.str("LOG_LEVEL", default="INFO")
+
 LOGGING = {
     "version": 1,
     "disable_existing_loggers": False,
@@ -315,9 +317,14 @@ LOGGING = {
     },
     "handlers": {
         # The filter hangs on the handler, so that lines of other packages carry the attribute too.
-        "console": {"class": "logging.StreamHandler", "formatter": "line", "filters": ["saga_id"]},
+        "console": {
+            "class": "logging.StreamHandler",
+            "formatter": "line",
+            "filters": ["saga_id"],
+            "level": _log_level,
+        },
     },
-    "root": {"handlers": ["console"], "level": env.str("LOG_LEVEL", default="INFO")},
+    "root": {"handlers": ["console"], "level": _log_level},
     "loggers": {
         # Named here, they lose the handlers that Django gives them, which would write each line once more.
         "django": {"level": "INFO"},

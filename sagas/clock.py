@@ -6,7 +6,7 @@ Tests move the clock of their own process with `shift`.
 
 from __future__ import annotations
 
-from datetime import datetime, timedelta
+from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db import connections
@@ -62,6 +62,11 @@ class InsertTime(Now):
     ) -> tuple[str, Any]:
         template = "STRFTIME('%%%%Y-%%%%m-%%%%d %%%%H:%%%%M:%%%%f000', 'NOW')"
         return self.as_sql(compiler, connection, template=template, **context)
+
+
+def utc(moment: datetime) -> str:
+    """Return a time in UTC as ISO 8601 has it, with a Z."""
+    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"
 
 
 def database_now(alias: str) -> datetime:

@@ -95,9 +95,15 @@ def _wake_now() -> None:
 
 def _wake(at: datetime | None, after: timedelta) -> None:
     using = Wake.objects.db
-    broker = get_broker(queue_name())
     second = None
-    if at is not None or after:
+    broker = None
+    if at is None and not after:
+        # Mostly somebody has asked just now, and a look costs a third of what a transaction does. A flag that
+        # is seen is deleted later, and whoever deletes it looks after that.
+        if _is_set(using):
+            return
+    else:
+        broker = get_broker(queue_name())
         now = database_now(using)
         at = (at or now) + after
         if at > now:
@@ -108,7 +114,7 @@ def _wake(at: datetime | None, after: timedelta) -> None:
             broker = _Later(queue_name(), second + (timezone.now() - now))
     with transaction.atomic(using=using):  # One commit for the flag and the message.
         if _insert(using, second):
-            _send(broker)
+            _send(broker or get_broker(queue_name()))
 
 
 def _whole_second_from(at: datetime) -> datetime:
@@ -116,10 +122,20 @@ def _whole_second_from(at: datetime) -> datetime:
     return whole if whole == at else whole + timedelta(seconds=1)
 
 
+def _is_set(using: str) -> bool:
+    """Say whether the flag for the present second is there. One statement."""
+    return bool(_execute(using, "SELECT 1 FROM {table} WHERE queue = %s AND at = {second}", None))
+
+
 def _insert(using: str, second: datetime | None) -> bool:
     """Insert the flag for a second, None being the present one; say whether it was new. One statement."""
+    sql = "INSERT INTO {table} (queue, at) VALUES (%s, {second}) ON CONFLICT DO NOTHING RETURNING id"
+    return bool(_execute(using, sql, second))
+
+
+def _execute(using: str, sql: str, second: datetime | None) -> list[Any]:
+    """Execute a statement about our flag for a second, None being the present one."""
     connection = connections[using]
-    table = connection.ops.quote_name(Wake._meta.db_table)
     value = "%s"
     parameters: list[Any] = [queue_name()]
     if second is None and connection.vendor == "postgresql":
@@ -127,12 +143,11 @@ def _insert(using: str, second: datetime | None) -> bool:
     else:
         second = second or database_now(using).replace(microsecond=0)
         parameters.append(connection.ops.adapt_datetimefield_value(second))
+    table = connection.ops.quote_name(Wake._meta.db_table)
     with connection.cursor() as cursor:
-        cursor.execute(
-            f"INSERT INTO {table} (queue, at) VALUES (%s, {value}) ON CONFLICT DO NOTHING",
-            parameters,
-        )
-        return bool(cursor.rowcount == 1)
+        cursor.execute(sql.format(table=table, second=value), parameters)
+        found: list[Any] = cursor.fetchall()
+        return found
 
 
 def _send(broker: Broker) -> None:

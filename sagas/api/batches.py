@@ -40,7 +40,7 @@ class BatchFilterSerializer(SelectionSerializer):
     """Which sagas: those of which all of this is true."""
 
     status__in = serializers.ListField(  # type: ignore[assignment]
-        child=serializers.ChoiceField(choices=SagaStatus.choices), allow_empty=False, required=False
+        child=serializers.ChoiceField(choices=SagaStatus.choices), min_length=1, required=False
     )
 
 
@@ -51,7 +51,7 @@ class NewBatchSerializer(StrictSerializer):
     arguments = serializers.DictField(default=dict, help_text="What the operation takes, for every saga.")
     reason = TextField(max_length=MOST_OF_A_REASON, allow_blank=True, default="")
     ids = serializers.ListField(
-        child=IdField(), allow_empty=False, required=False, help_text=f"At most {MOST_IDS}."
+        child=IdField(), min_length=1, required=False, help_text=f"At most {MOST_IDS}."
     )
     filter = BatchFilterSerializer(required=False)
     cutoff_at = serializers.DateTimeField(

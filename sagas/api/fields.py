@@ -13,6 +13,7 @@ from rest_framework.exceptions import ParseError
 
 from sagas.api.parsers import read_json
 from sagas.canonical import gate
+from sagas.clock import utc
 from sagas.exceptions import NotStorable
 
 
@@ -73,8 +74,3 @@ class JSONTextField(serializers.CharField):
 
     def to_representation(self, value: Any) -> str:
         return json.dumps(value)
-
-
-def utc(moment: datetime) -> str:
-    """Return a time in UTC as ISO 8601 has it, with a Z."""
-    return moment.astimezone(UTC).replace(tzinfo=None).isoformat() + "Z"

@@ -11,10 +11,9 @@ from rest_framework.permissions import AllowAny, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 
-from sagas.api.fields import utc
 from sagas.api.permissions import MayView
 from sagas.api.problems import ProblemViews
-from sagas.clock import database_now
+from sagas.clock import database_now, utc
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.recovery import overdue
 from sagas.figures import census

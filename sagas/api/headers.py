@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import re
 
+from django.utils.cache import get_conditional_response
 from django.utils.translation import gettext_lazy as _
 from rest_framework.exceptions import APIException
 from rest_framework.request import Request
@@ -51,6 +52,18 @@ class IfMatchRequired(APIException):
     default_detail = _("Send If-Match with the ETag of the saga as you saw it.")
 
 
+class SagaChanged(APIException):
+    """The saga is no more what the request wants it to be."""
+
+    status_code = 412
+    default_code = "stale_revision"
+    default_detail = _("The saga has changed since you looked. Look again.")
+
+    def __init__(self, saga: Saga) -> None:
+        super().__init__()
+        self.extensions = {"current_status": saga.status, "current_revision": saga.revision}
+
+
 def idempotency_key(request: Request) -> str | None:
     """Return the client's Idempotency-Key: the string in quotes that the draft asks for, or a bare one."""
     given = request.headers.get("Idempotency-Key")
@@ -74,6 +87,17 @@ def starting_key(request: Request) -> str | None:
 def etag(saga: Saga) -> str:
     """Return the ETag of a saga: its revision, which counts whatever a reader could see change."""
     return f'"{saga.revision}"'
+
+
+def is_seen(request: Request, saga: Saga) -> bool:
+    """Say whether the client has seen the saga as it is, by If-None-Match.
+
+    Raise `SagaChanged` where it wants by If-Match what it has seen, and that has changed.
+    """
+    answer = get_conditional_response(request._request, etag=etag(saga))
+    if answer is not None and answer.status_code == SagaChanged.status_code:
+        raise SagaChanged(saga)
+    return answer is not None
 
 
 def expected_revision(request: Request) -> int | None:

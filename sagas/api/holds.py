@@ -10,7 +10,7 @@ from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from rest_framework import serializers
 from rest_framework.exceptions import NotFound
-from rest_framework.permissions import IsAuthenticated
+from rest_framework.permissions import SAFE_METHODS, IsAuthenticated
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.viewsets import ViewSet
@@ -19,6 +19,7 @@ from sagas.api.parsers import SagaJSONParser
 from sagas.api.permissions import MayView
 from sagas.api.problems import ProblemViews
 from sagas.api.serializers import HoldSerializer, NewHoldSerializer
+from sagas.api.throttles import SagaThrottle
 from sagas.clock import DatabaseTime
 from sagas.definitions import holdable
 from sagas.models import Hold
@@ -32,6 +33,12 @@ class HoldViewSet(ProblemViews, ViewSet):
 
     permission_classes = (IsAuthenticated, MayView)
     parser_classes = (SagaJSONParser,)
+    throttle_classes = (SagaThrottle,)
+
+    @property
+    def throttle_scope(self) -> str | None:
+        """Whom a project may bound: those who operate."""
+        return None if self.request.method in SAFE_METHODS else "saga-operate"
 
     def list(self, request: Request) -> Response:
         """List the holds in force."""

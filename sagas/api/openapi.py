@@ -218,6 +218,18 @@ class Strict(OpenApiSerializerExtension):  # type: ignore[no-untyped-call]
         return schema | {"additionalProperties": False}
 
 
+class NewBatch(Strict):  # type: ignore[no-untyped-call]
+    """A batch is of ids or of what a filter finds."""
+
+    target_class = "sagas.api.batches.NewBatchSerializer"
+    match_subclasses = False
+    priority = 1
+
+    def map_serializer(self, auto_schema: Any, direction: Any) -> dict[str, Any]:
+        one_of = [{"required": ["ids"]}, {"required": ["filter"]}]
+        return super().map_serializer(auto_schema, direction) | {"oneOf": one_of}
+
+
 class CommaSeparated(OpenApiSerializerFieldExtension):  # type: ignore[no-untyped-call]
     """Several values in one parameter."""
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Collection, Mapping
 from dataclasses import asdict
 from functools import cache
 from typing import Any
@@ -19,17 +19,19 @@ from sagas.api.headers import expected_revision, idempotency_key
 from sagas.api.repeats import once
 from sagas.api.serializers import StrictSerializer
 from sagas.conf import saga_settings
+from sagas.exceptions import OperationRefused
 from sagas.models import Saga
 from sagas.operations.actors import Actor
 from sagas.operations.catalogue import OPERATIONS, Operation
 from sagas.operations.performing import availability, perform
 from sagas.operations.previewing import Preview, preview
 from sagas.operations.steps import OUTCOMES
-from sagas.states import SagaStatus
+from sagas.states import AT_WORK, SagaStatus
 
 MOST_OF_A_REASON = 1000
-ASKED_FOR = {
+ASKED_FOR: Mapping[str, Collection[SagaStatus]] = {
     "suspend": {SagaStatus.SUSPENDED},
+    "resume": AT_WORK,
     "compensate": {SagaStatus.COMPENSATING, SagaStatus.COMPENSATED},
     "abandon": {SagaStatus.ABANDONED},
 }
@@ -128,20 +130,24 @@ def carry_out(saga: Saga, operation: Operation, request: Request) -> dict[str, b
     require_reason(operation, asked["reason"])
     revision = expected_revision(request)
 
-    def act() -> None:
-        perform(saga.pk, operation.name, by=request.user, expected_revision=revision, **asked)
+    def act() -> dict[str, bool]:
+        if _was_done(saga, operation) and Actor.of(request.user).may(operation.permission, saga):
+            return {"already": True}
+        try:
+            perform(saga.pk, operation.name, by=request.user, expected_revision=revision, **asked)
+        except OperationRefused as refused:
+            # Somebody has asked for the same meanwhile.
+            if refused.code == "invalid_state" and _was_done(refused.entry.saga, operation):
+                return {"already": True}
+            raise
+        return {}
 
-    if (key := idempotency_key(request)) is not None:
-        client = Actor.of(request.user).name
-        place = f"{request.method} {request.path}"
-        _nothing, replayed = once(act, key=key, client=client, place=place, body=asked)
-        return {"replayed": True} if replayed else {}
-    if _was_done(saga, operation, request):
-        return {"already": True}
-    act()
-    return {}
+    if (key := idempotency_key(request)) is None:
+        return act()
+    client, place = Actor.of(request.user).name, f"{request.method} {request.path}"
+    said, replayed = once(act, key=key, client=client, place=place, body=asked)
+    return said | {"replayed": True} if replayed else said
 
 
-def _was_done(saga: Saga, operation: Operation, request: Request) -> bool:
-    may = Actor.of(request.user).may(operation.permission, saga)
-    return may and saga.status in ASKED_FOR.get(operation.name, ())
+def _was_done(saga: Saga, operation: Operation) -> bool:
+    return saga.status in ASKED_FOR.get(operation.name, ())

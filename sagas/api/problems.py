@@ -66,6 +66,11 @@ Errors = list[dict[str, str]]
 class ProblemViews(APIView):
     """Views that answer every error with a problem."""
 
+    def initial(self, request: Request, *args: Any, **kwargs: Any) -> None:
+        if not hasattr(self, str(request.method).lower()):
+            self.http_method_not_allowed(request)  # Whoever asks: no credentials would help.
+        super().initial(request, *args, **kwargs)
+
     def get_exception_handler(self) -> Any:
         return answer
 

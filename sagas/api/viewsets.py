@@ -6,12 +6,10 @@ from collections import defaultdict
 from collections.abc import Callable
 from functools import partial
 from typing import Any
-from uuid import UUID
 
 from django.core.handlers.asgi import ASGIRequest
 from django.db import transaction
 from django.http import HttpResponseBase
-from django.utils.cache import get_conditional_response
 from django.utils.decorators import method_decorator
 from django.utils.translation import gettext as _
 from rest_framework import mixins, viewsets
@@ -23,7 +21,7 @@ from rest_framework.response import Response
 
 from sagas.api.events import deliver
 from sagas.api.filters import ExpandSerializer, HistoryQuerySerializer, SagaFilter, checked_parameters
-from sagas.api.headers import etag, idempotency_key, starting_key, wanted_wait
+from sagas.api.headers import etag, idempotency_key, is_seen, starting_key, wanted_wait
 from sagas.api.letters import MomentSerializer
 from sagas.api.lookup import saga_of
 from sagas.api.operating import ALIASES, carry_out, catalogue_of, plan_of
@@ -85,20 +83,22 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
         """List sagas, newest first, page by page."""
         return super().list(request)
 
-    def retrieve(self, request: Request, pk: str) -> HttpResponseBase | None:
+    def retrieve(self, request: Request, pk: str) -> HttpResponseBase:
         """Show a saga. With `Prefer: wait=10` the answer may wait for a change of it."""
         expand = checked_parameters(request, ExpandSerializer).get("expand")
         saga = self._looked_at(pk)
+        seen = is_seen(request, saga)
         headers = {"ETag": etag(saga)}
         if saga.status in AT_WORK:
             headers["Retry-After"] = LOOK_AGAIN_AFTER
         if isinstance(request._request, ASGIRequest) and (seconds := wanted_wait(request)):
-            seen = request.headers.get("If-None-Match", etag(saga))
-            if saga.is_live and seen == etag(saga) and not hasattr(request._request, WAITED):
+            is_news = "If-None-Match" in request.headers and not seen
+            if saga.is_live and not is_news and not hasattr(request._request, WAITED):
                 return Later(request._request, saga, seconds)
             headers["Preference-Applied"] = f"wait={seconds}"
-        response = Response(self._body(saga, expanded=expand is not None), headers=headers)
-        return get_conditional_response(request._request, etag=etag(saga), response=response)
+        if seen:
+            return Response(status=304, headers=headers)
+        return Response(self._body(saga, expanded=expand is not None), headers=headers)
 
     def create(self, request: Request) -> Response:
         """Start a saga: 202, for it has only begun when the answer is sent."""
@@ -111,7 +111,7 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
             message %= {"definition": asked["definition"], "permission": needed}
             self.permission_denied(request, message=message, code="permission_denied")
         saga, replayed = self._started(request, **asked)
-        response = self._accepted(saga.pk)
+        response = self._accepted(saga)
         response["Location"] = response.data["url"]
         if replayed:
             response["Idempotency-Replayed"] = "true"
@@ -130,7 +130,7 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
         refuse_other_definition(once, client=Actor.of(request.user).name, definition=definition)
         with promptly():
             saga = begin(idempotency_key=once)
-        # What the database fills in is not read from a saga that was just stored.
+        # Of a saga that was just stored, not everything was read.
         return saga, not saga.get_deferred_fields()
 
     @action(detail=True, **WHOLE)
@@ -189,14 +189,13 @@ class SagaViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[S
     def _operate(self, request: Request, operation: Operation, pk: str) -> Response:
         idempotency_key(request)
         said = carry_out(saga_of(pk), operation, request)
-        response = self._accepted(pk)
+        response = self._accepted(saga_of(pk, with_input=True))
         if said.pop("replayed", False):
             response["Idempotency-Replayed"] = "true"
         response.data |= said
         return response
 
-    def _accepted(self, pk: str | UUID) -> Response:
-        saga = saga_of(pk, with_input=True)
+    def _accepted(self, saga: Saga) -> Response:
         headers = {"ETag": etag(saga), "Retry-After": LOOK_AGAIN_AFTER}
         return Response(self._body(saga), status=202, headers=headers)
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from datetime import datetime
 from functools import lru_cache
 from typing import Any
 from uuid import UUID
@@ -41,6 +42,8 @@ SAGA_FIELDS = (
     "traceparent",
     "started_by",
 )
+TIMES = ("created_at", "updated_at")
+"""What the database fills in and readers are shown."""
 STEP_FIELDS = (
     "saga",
     "name",
@@ -120,7 +123,7 @@ def store(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> set[UUID]:
     A saga conflicts with a stored one of the same id, or with a live one of the same definition and key.
     """
     using = Saga.objects.db
-    stored = bulk.insert_new(using, sagas, SAGA_FIELDS)
+    stored = bulk.insert_new(using, sagas, SAGA_FIELDS, times=TIMES)
     outline = definition.outline()
     steps = [
         new_step(saga, element, outline.stage_of[name])
@@ -130,13 +133,15 @@ def store(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> set[UUID]:
     ]
     bulk.write(using, bulk.Insert(steps, STEP_FIELDS))
     for saga in sagas:
-        _adopt(saga, using)
-    return stored
+        _adopt(saga, using, dict(zip(TIMES, stored.get(saga.pk, ()), strict=False)))
+    return set(stored)
 
 
-def _adopt(saga: Saga, using: str) -> None:
-    """Make the instance a stored one; what the database filled in is read when asked for."""
+def _adopt(saga: Saga, using: str, times: Mapping[str, datetime]) -> None:
+    """Make the instance a stored one; what the database has not told is read when asked for."""
     saga._state.adding = False
     saga._state.db = using
-    for name in ("due_at", "created_at", "updated_at"):
+    saga.__dict__.pop("due_at", None)
+    for name in TIMES:
         saga.__dict__.pop(name, None)
+    saga.__dict__.update(times)

@@ -9,6 +9,7 @@ from __future__ import annotations
 import json
 from collections.abc import Sequence
 from dataclasses import dataclass
+from datetime import datetime
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -63,26 +64,36 @@ def write(alias: str, *changes: Update | Insert) -> None:
             cursor.executemany(_prepared(alias, _kind(change)), _tuples(change, connection))
 
 
-def insert_new(alias: str, rows: Sequence[models.Model], fields: tuple[str, ...]) -> set[Any]:
-    """Insert rows unless they conflict with stored ones; return the primary keys of those inserted."""
+def insert_new(
+    alias: str, rows: Sequence[models.Model], fields: tuple[str, ...], *, times: tuple[str, ...] = ()
+) -> dict[Any, tuple[datetime, ...]]:
+    """Insert rows unless they conflict with stored ones.
+
+    Return the primary keys of those inserted, with the `times` that the database filled in.
+    """
     connection = connections[alias]
     insert = Insert(rows, fields)
     kind = _kind(insert)
-    tail = f"RETURNING {_quoted(alias, kind.model, (_key(kind.model),))[0]}"
+    tail = f"RETURNING {', '.join(_quoted(alias, kind.model, (_key(kind.model), *times)))}"
     if connection.vendor == "postgresql":
         columns = _columns(insert)
         vary = _which_vary(columns)
         with _binary_cursor(connection) as cursor:
             cursor.execute(f"{_combined(alias, ((kind, vary),))} {tail}", _parameters(columns, vary))
-            return {key for (key,) in cursor.fetchall()}
+            return {key: tuple(found) for key, *found in cursor.fetchall()}
     with connection.cursor() as cursor:
-        inserted = set()
+        inserted = {}
         statement = f"{_prepared(alias, kind)} {tail}"
         for row, values in zip(rows, _tuples(insert, connection), strict=True):
             cursor.execute(statement, values)
-            if cursor.fetchone() is not None:
-                inserted.add(row.pk)
+            if (stored := cursor.fetchone()) is not None:
+                inserted[row.pk] = tuple(_time(text, connection) for text in stored[1:])
         return inserted
+
+
+def _time(text: str, connection: BaseDatabaseWrapper) -> datetime:
+    time: datetime = connection.ops.convert_datetimefield_value(text, None, connection)  # type: ignore[attr-defined]
+    return time
 
 
 def insert_from(model: type[models.Model], fields: tuple[str, ...], rows: QuerySet[Any, Any]) -> int:

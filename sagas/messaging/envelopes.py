@@ -7,6 +7,7 @@ from datetime import datetime
 from typing import Any, Protocol
 from uuid import UUID
 
+from sagas.clock import utc
 from sagas.definitions import Event
 
 current_event: ContextVar[Event | None] = ContextVar("current_event", default=None)
@@ -75,7 +76,7 @@ def cloud_event_of(event: Event) -> dict[str, Any]:
         "source": event.source,
         "type": event.topic,
         "subject": event.key,
-        "time": event.time.isoformat().replace("+00:00", "Z"),
+        "time": utc(event.time),
         "datacontenttype": "application/json",
         "correlationid": event.correlation_id,
         "causationid": event.causation_id,

@@ -10,7 +10,7 @@ from django.db import transaction
 from django.db.models import Count, Q
 
 from sagas.canonical import clean_text
-from sagas.clock import DatabaseTime, database_now
+from sagas.clock import DatabaseTime, database_now, utc
 from sagas.conf import saga_settings
 from sagas.engine import mutexes
 from sagas.exceptions import BatchRefused
@@ -84,7 +84,7 @@ def _change(
                 f"The {batch} cannot {act}: it is {batch.status}. Draft another one.", code="invalid_state"
             )
         change(batch, actor)
-        at = database_now(SagaBatch.objects.db).isoformat()
+        at = utc(database_now(SagaBatch.objects.db))
         batch.log = [*batch.log, {"act": act, "by": actor.name, "at": at}]
         batch.save()
     return batch

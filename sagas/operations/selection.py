@@ -10,6 +10,7 @@ from uuid import UUID
 
 from django.db.models import F, QuerySet
 
+from sagas.clock import utc
 from sagas.engine import bulk
 from sagas.exceptions import BatchRefused
 from sagas.models import Saga
@@ -83,7 +84,7 @@ class Selection:
             return {"ids": len(set(self.ids))}
         return {
             "filter": {
-                name: value.isoformat() if isinstance(value, datetime) else value
+                name: utc(value) if isinstance(value, datetime) else value
                 for name, value in self.filter.items()
             }
         }
