@@ -127,6 +127,12 @@ KINDS = Kind.table(
         _("Look at it again: somebody has acted."),
     ),
     (
+        "not_done",
+        409,
+        "The delivery was not handled",
+        _("Wait until it is, or requeue the dead letter."),
+    ),
+    (
         "case_closed",
         409,
         "The case of this letter was undone",

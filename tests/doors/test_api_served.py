@@ -12,8 +12,11 @@ from urllib.parse import urlsplit
 import pytest
 from django.contrib.auth.models import User
 from django.db import connection, connections
+from django.http import HttpResponse
+from django.test import RequestFactory
 from rest_framework.authtoken.models import Token
 
+from sagaproject.asgi import Handler
 from sagas import start
 from sagas.models import Saga
 from sagas.operations.performing import perform
@@ -74,7 +77,7 @@ def test_fifty_starts_with_one_key_are_one_saga_and_one_answer(server, headers):
         answers = [each.result() for each in asked]
 
     assert {answer.status for answer in answers} == {202}
-    assert len({json.dumps(answer.body) for answer in answers}) == 1
+    assert len({json.dumps(answer.body, sort_keys=True) for answer in answers}) == 1
     assert Saga.objects.count() == 1
     other = RETURN | {"input": {"order_id": "6b1f5f0e-7e8c-4f5a-9b0a-0d8e5a2f3c12"}}
     assert ask(server, "POST", "/api/v1/sagas/", keyed, other).status == 422
@@ -129,6 +132,29 @@ def test_what_happens_is_streamed(server, headers):
     entry = saga.history.get(operation="abandon")
     assert f"id: {entry.pk}\nevent: history\n" in rest
     assert '"status": "abandoned"' in rest
+
+
+def test_a_connection_that_has_just_answered_is_not_asked_whether_it_would():
+    handler = Handler()
+    checked: list[bool] = []
+
+    def answer(request: Any) -> HttpResponse:
+        checked.append(connection.health_check_done)  # type: ignore[attr-defined]
+        connection.ensure_connection()
+        return HttpResponse()
+
+    handler._sync.get_response = answer  # type: ignore[method-assign]
+
+    def respond() -> None:
+        for _ in range(2):
+            handler._respond(RequestFactory().get("/"))  # type: ignore[arg-type]
+        handler._known.until = 0
+        handler._respond(RequestFactory().get("/"))  # type: ignore[arg-type]
+        connections.close_all()
+
+    with ThreadPoolExecutor(1) as thread:
+        thread.submit(respond).result()
+    assert checked[1:] == [True, False]
 
 
 def test_a_client_that_leaves_does_not_end_what_it_asked_for(server, headers):

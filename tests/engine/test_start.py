@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from datetime import timedelta
 from typing import Any
 
 import pytest
@@ -10,6 +11,7 @@ from django.db import connection, transaction
 from django_q.models import OrmQ
 
 from sagas import SagaDefinition, start, start_many
+from sagas.clock import database_now
 from sagas.exceptions import (
     DuplicateKey,
     InputRefused,
@@ -18,6 +20,7 @@ from sagas.exceptions import (
 from sagas.keys import step_key
 from sagas.models import Saga, SagaStep, Wake
 from sagas.states import Direction
+from sagas.wake import queue_name
 from tests.engine.statements import statements
 from tests.samples import step
 
@@ -137,13 +140,23 @@ def test_a_refusal_leaves_the_callers_transaction_usable(orders):
     assert Saga.objects.count() == 2
 
 
-def test_four_statements_start_a_saga_and_wake_a_worker(define, transactional_db):
+def test_five_statements_start_a_saga_and_wake_a_worker(define, transactional_db):
     definition = define(*(step(name) for name in "abcdefgh"))
     start(definition, {})
     Wake.objects.all().delete()
     with statements() as asked:
         start(definition, {})
-    assert len(asked) == 4, asked  # the saga, its steps, the flag of the wake-up, its message
+    assert len(asked) == 5, asked  # the saga, its steps, the flag: is it set, set it; the message
+
+
+def test_three_start_it_where_a_worker_is_awake_already(define, transactional_db):
+    definition = define(step("a"))
+    now = database_now("default").replace(microsecond=0)
+    seconds = [now + timedelta(seconds=number) for number in range(30)]
+    Wake.objects.bulk_create(Wake(queue=queue_name(), at=second) for second in seconds)
+    with statements() as asked:
+        start(definition, {})
+    assert len(asked) == 3, asked
 
 
 def test_all_are_started(orders):
@@ -183,4 +196,4 @@ def test_many_cost_as_many_statements_as_one(define, transactional_db):
     Wake.objects.all().delete()
     with statements() as asked:
         start_many(definition, inputs)
-    assert len(asked) == (4 if connection.vendor == "postgresql" else 103)
+    assert len(asked) == (5 if connection.vendor == "postgresql" else 104)
