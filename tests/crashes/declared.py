@@ -19,7 +19,9 @@ SAVEPOINTS = frozenset(
     }
 )
 """They open a transaction only within another."""
-NO_ENGINE = frozenset({"engine.transactions.durably", "engine.transactions._ask"})
+NO_ENGINE = frozenset(
+    {"engine.transactions.durably", "engine.transactions._ask", "engine.transactions.promptly"}
+)
 """They commit for others, who are listed."""
 BATCHES = frozenset({"operations.drafting.draft", "operations.batches._change", "operations.chunks.run"})
 """Their processes are killed in tests/processes/test_batches.py."""
