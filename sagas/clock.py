@@ -31,11 +31,21 @@ def reset() -> None:
     _offset = timedelta(0)
 
 
-class DatabaseTime(Func):
-    """The time at which the statement began, as an expression for annotations and filters."""
+class StatementTime(Func):
+    """The time at which the statement began, not `shifted` yet: the same text whatever the shift."""
 
     template = "STATEMENT_TIMESTAMP()"
     output_field = DateTimeField()
+
+    def as_sqlite(
+        self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
+    ) -> tuple[str, tuple[Any, ...]]:
+        # The database lives in the process: its clock is the host's, and the column is Django's text.
+        return "%s", (connection.ops.adapt_datetimefield_value(timezone.now()),)
+
+
+class DatabaseTime(StatementTime):
+    """The time at which the statement began, as an expression for annotations and filters."""
 
     def as_postgresql(
         self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
@@ -47,8 +57,7 @@ class DatabaseTime(Func):
     def as_sqlite(
         self, compiler: Any, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, tuple[Any, ...]]:
-        # The database lives in the process: its clock is the host's, and the column is Django's text.
-        return "%s", (connection.ops.adapt_datetimefield_value(timezone.now() + _offset),)
+        return "%s", (connection.ops.adapt_datetimefield_value(shifted(timezone.now())),)
 
 
 class InsertTime(Now):

@@ -7,10 +7,10 @@ The only module that writes SQL of its own. On PostgreSQL one statement with dat
 from __future__ import annotations
 
 import json
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache, lru_cache
+from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 
 from django.core.exceptions import EmptyResultSet
@@ -124,6 +124,31 @@ def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         cursor.execute(sql, parameters)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
+
+
+class Reading:
+    """A query whose only parameter is the values that `select` is given, through `Among`.
+
+    Its text is made once: for few sagas, to make it takes as long as the database does with it.
+    """
+
+    def __init__(self, alias: str, select: Callable[[Sequence[Any]], QuerySet[Any, tuple[Any, ...]]]) -> None:
+        self._alias = alias
+        self._select = select
+
+    def of(self, values: Sequence[Any]) -> list[tuple[Any, ...]]:
+        """Return what is selected of these values, of which there is at least one."""
+        connection = connections[self._alias]
+        if connection.vendor != "postgresql":
+            return list(self._select(values).using(self._alias))
+        with _binary_cursor(connection) as cursor:
+            cursor.execute(self._text, [list(values)])
+            return list(cursor.fetchall())
+
+    @cached_property
+    def _text(self) -> str:
+        rows = self._select([None]).using(self._alias)
+        return str(rows.query.get_compiler(self._alias).as_sql()[0])
 
 
 class Among(In):

@@ -18,7 +18,7 @@ from uuid import UUID
 from django.db.models import F, Model, QuerySet
 from django.db.models.base import ModelState
 
-from sagas.clock import DatabaseTime
+from sagas.clock import StatementTime, shifted
 from sagas.definitions import Event, Outline, SagaDefinition, registry
 from sagas.engine import bulk
 from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
@@ -177,26 +177,53 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     statements of their own, begun after the locks were granted: a join would pair the new saga with its old
     steps. Without `payload`, input and results stay in the database.
     """
-    alias = sagas.db
-    saga_names = _names(Saga, *(() if payload else ("input",)))
+    names = _names(Saga, *(() if payload else ("input",)))
+    rows = bulk.fetch(sagas.values_list(StatementTime(), *names))
+    return _with_steps(rows, names, sagas.db, payload=payload)
+
+
+def lock_all(sagas: Sequence[UUID]) -> list[Locked]:
+    """Lock the sagas of these ids, in the order of the ids, and read them as `lock` does, without payload."""
+    names, alias = _names(Saga, "input"), Saga.objects.db
+    return _with_steps(_locking(alias, names).of(sagas), names, alias, payload=False)
+
+
+def _with_steps(
+    rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, *, payload: bool
+) -> list[Locked]:
     found = {}
-    for now, *row in bulk.fetch(sagas.values_list(DatabaseTime(), *saga_names)):
-        saga = _instance(Saga, saga_names, row, alias)
-        found[saga.pk] = Locked(saga, now)
+    for now, *row in rows:
+        saga = _instance(Saga, names, row, alias)
+        found[saga.pk] = Locked(saga, shifted(now))
     if not found:
         return []
-    of_them = bulk.Among(F("saga"), list(found))
     step_names = _names(SagaStep, *(() if payload else ("result",)))
-    steps = SagaStep.objects.filter(of_them).order_by("stage", "id")
-    for values in bulk.fetch(steps.values_list(*step_names)):
+    for values in _steps(alias, step_names).of(list(found)):
         step = _instance(SagaStep, step_names, values, alias)
         found[step.saga_id].steps[step.name] = step
     fact_names = _names(SagaFact)
-    facts = SagaFact.objects.filter(of_them, applied_at=None).order_by("id")
-    for values in bulk.fetch(facts.values_list(*fact_names)):
+    for values in _open_facts(alias, fact_names).of(list(found)):
         fact = _instance(SagaFact, fact_names, values, alias)
         found[fact.saga_id].facts.append(fact)
     return list(found.values())
+
+
+@cache
+def _locking(alias: str, names: tuple[str, ...]) -> bulk.Reading:
+    rows = Saga.objects.select_for_update(no_key=True).order_by("pk").values_list(StatementTime(), *names)
+    return bulk.Reading(alias, lambda sagas: rows.filter(bulk.Among(F("pk"), sagas)))
+
+
+@cache
+def _steps(alias: str, names: tuple[str, ...]) -> bulk.Reading:
+    steps = SagaStep.objects.order_by("stage", "id").values_list(*names)
+    return bulk.Reading(alias, lambda sagas: steps.filter(bulk.Among(F("saga"), sagas)))
+
+
+@cache
+def _open_facts(alias: str, names: tuple[str, ...]) -> bulk.Reading:
+    facts = SagaFact.objects.filter(applied_at=None).order_by("id").values_list(*names)
+    return bulk.Reading(alias, lambda sagas: facts.filter(bulk.Among(F("saga"), sagas)))
 
 
 @cache

@@ -15,16 +15,13 @@ from time import monotonic
 from typing import TypeAlias
 from uuid import UUID
 
-from django.db.models import F
-
-from sagas.engine import bulk
 from sagas.engine.admission import Admission
 from sagas.engine.attempts import Attempt, Held, Overtaken, Settled
 from sagas.engine.bell import News, announce, news_of
 from sagas.engine.border import Border
 from sagas.engine.errands import Errands, run, store
 from sagas.engine.holds import Holds
-from sagas.engine.locked import Locked, lock, write
+from sagas.engine.locked import Locked, lock_all, write
 from sagas.engine.outcomes import apply, fits, keep_as_evidence, refuse
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
@@ -105,8 +102,7 @@ class Settling:
     def _settle(self, group: Group, reservation: Reservation, *, strictly: bool = False) -> Settlement:
         began = monotonic()
         result = Settlement()
-        among = bulk.Among(F("pk"), list(group))
-        batch = lock(Saga.objects.select_for_update(no_key=True).filter(among).order_by("pk"))
+        batch = lock_all(list(group))
         if strictly:
             self._check_all_count(batch, group)
         holders = [(locked, self._take_in(locked, group[locked.saga.pk])) for locked in batch]
@@ -153,7 +149,7 @@ class Settling:
         [(saga_id, outcomes)] = group.items()
         log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
         result = Settlement(let_go={saga_id})
-        for locked in lock(Saga.objects.select_for_update(no_key=True).filter(pk=saga_id)):
+        for locked in lock_all([saga_id]):
             ours = [settled for settled in outcomes if self._is_ours(locked, settled.attempt)]
             for settled in ours:
                 if fits(locked, settled.attempt):
