@@ -46,6 +46,8 @@ log = logging.getLogger("sagas.engine")
 PAUSE_WITHOUT_DATABASE = 1.0
 SPARE = timedelta(seconds=1)
 """A wake-up for the end of a lease comes so much later, and so serves the leases of the next second too."""
+ALONE_FOR = 0.2
+"""Seconds for which a companion waits while there are sagas: it would get in the way of the first one."""
 SHORTEST_POLL = 0.01
 """Seconds between two looks while sagas keep coming."""
 
@@ -118,6 +120,7 @@ class Runner:
         self._holds = FreshHolds()
         self._hand: dict[UUID, Held] = {}
         self._outcomes: list[Settled] = []
+        self._accompanied = False
         self._apart = False
         self._more_due = False
         self._swept = False
@@ -160,11 +163,9 @@ class Runner:
         try:
             await self._in_books(self._enrol)
             self._heartbeat.start()
-            if self._companion is not None:
-                self._companion.start(self.id)
             await self._work()
         finally:
-            if self._companion is not None:
+            if self._companion is not None and self._accompanied:
                 await self._in_books(self._companion.stop)
                 self.ran.leaking = self._companion.is_leaking
             pulse.cancel()
@@ -176,11 +177,13 @@ class Runner:
             self._books.shutdown()
 
     async def _work(self) -> None:
-        self._ends = ends = monotonic() + self._budget
-        self._next_look = last_found = monotonic()
+        began = self._next_look = last_found = monotonic()
+        self._ends = ends = began + self._budget
         while True:
             self._came_back.clear()
             now = monotonic()
+            if now >= began + ALONE_FOR:
+                self._start_companion()
             may_claim = now < ends and self._calls.overdue * 2 < self._config.threads
             if not may_claim:
                 self._calls.give_back_waiting()
@@ -195,6 +198,8 @@ class Runner:
                     self._more_due = claimed.full or claimed.starved
                     if claimed.attempts:
                         last_found = monotonic()
+                    else:
+                        self._start_companion()
                     again_now = claimed.full and not claimed.starved
                     self._next_look = now if again_now else monotonic() + self._pause_before(last_found)
                 elif not self._swept and (not self._hand or now - last_found > self._poll):
@@ -213,6 +218,11 @@ class Runner:
                 await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
                 await self._in_books(close_old_connections)
             await asyncio.sleep(0)  # Let the calls run that were just sent.
+
+    def _start_companion(self) -> None:
+        if self._companion is not None and not self._accompanied:
+            self._accompanied = True
+            self._companion.start(self.id)
 
     def _pause_before(self, last_found: float) -> float:
         """Return how long to wait until the next look: shortly after there was something to find."""
