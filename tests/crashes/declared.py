@@ -9,10 +9,11 @@ from pathlib import Path
 import sagas
 
 ROOT = Path(sagas.__file__).parent
-ENGINE = ("engine", "operations", "messaging", "wake.py", "participants.py", "idempotency.py")
+ENGINE = ("engine", "operations", "messaging", "choreography", "wake.py", "participants.py", "idempotency.py")
 
 SAVEPOINTS = frozenset(
     {
+        "choreography.handling._call_guarded",
         "engine.functions._called_atomically",
         "operations.courses._take_locks_again",
         "operations.performing._carry_out",

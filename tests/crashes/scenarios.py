@@ -19,6 +19,7 @@ from django.contrib.auth.models import Group
 from sagas import (
     HALT,
     Approval,
+    Choreography,
     Event,
     Participant,
     PermanentFailure,
@@ -35,14 +36,18 @@ from sagas import (
     start_many,
     subscribe,
 )
+from sagas.choreography import deliveries
+from sagas.choreography.arrivals import arrive
+from sagas.choreography.handling import give_up
 from sagas.definitions import Element, subscriptions
 from sagas.engine.heartbeat import renew
 from sagas.engine.recovery import give_back, recover
 from sagas.engine.runner import Runner
-from sagas.exceptions import DuplicateKey, OperationRefused
+from sagas.exceptions import DuplicateKey, OperationRefused, OutcomeUnknown
+from sagas.keys import case_id
 from sagas.models import Hold, InboxMessage, InboxStatus, Saga
 from sagas.operations.holding import hold, release
-from sagas.operations.letters import requeue
+from sagas.operations.letters import requeue, resolve
 from sagas.operations.performing import perform
 from sagas.participants import effect_once, undo_once
 from sagas.testing import advance, run_due
@@ -115,9 +120,14 @@ class Scenario:
     script: Callable[[Stage], object]
     answers: Mapping[str, Answer] = field(default_factory=dict)
     ends: frozenset[str] = DONE
+    others: Callable[[Stage], None] = lambda stage: None
+    """Has those take part who are no steps."""
+    asking: tuple[str, ...] | None = None
+    """What the world is asked for in all; unless it is told, the steps."""
 
     def rehearse(self, stage: Stage, play: Play) -> None:
-        """Have the steps of this process play their parts on this stage."""
+        """Have the steps of this process play their parts on this stage, and others too."""
+        self.others(stage)
         for name in "abc":
             play.always(name, partial(self.answers.get(name, partial(Stage.act, name=name)), stage))
             undo = f"undo {name}"
@@ -308,6 +318,75 @@ def _started_by_an_event(stage: Stage) -> None:
         subscriptions.remove("tests.crashes")
 
 
+ORDERED, RESERVED, CHARGED, CLOSED = "crash.ordered", "crash.reserved", "crash.charged", "crash.closed"
+RELEASE, REFUND = "crash.release", "crash.refund"
+WRITING = (ORDERED, CHARGED, RELEASE)
+"""Whoever hears of these writes a row, named after the topic; the others ask the world."""
+
+
+def _handlers(stage: Stage) -> None:
+    """Events carry a case on: a handler that writes, one that asks the world, another that writes."""
+    case = case_id(stage.run)
+
+    def write(event: Event) -> None:
+        Group.objects.create(name=f"{event.topic} {stage.run} {uuid4()}")
+        if event.topic == CHARGED and event.data["refuses"]:
+            raise PermanentFailure("The world says no.")
+        if tells := {ORDERED: RESERVED, CHARGED: CLOSED}.get(event.topic):
+            publish(Event(tells, event.data, event.key))
+
+    def charge(event: Event) -> None:
+        key = str(event.id)
+        stage.boundaries.passes("a call of a step", lambda: stage.world.do(case, "b", key))
+        publish(Event(CHARGED, {**event.data, "key": key}, event.key))
+
+    def refund(event: Event) -> None:
+        stage.boundaries.passes(
+            "a call of a compensation",
+            lambda: stage.world.undo(case, "b", str(event.id), event.data["key"]),
+        )
+
+    subscribe(ORDERED, name=ORDERED)(write)
+    subscribe(RESERVED, name=RESERVED, atomic=False)(charge)
+    subscribe(CHARGED, name=CHARGED)(write)
+    subscribe(RELEASE, name=RELEASE, undoes=RESERVED)(write)
+    subscribe(REFUND, name=REFUND, undoes=CHARGED, atomic=False)(refund)
+    Choreography("crash", starts=ORDERED, ends=CLOSED)
+
+
+def _arrive(stage: Stage, *, refuses: bool) -> None:
+    arrive(
+        {
+            "id": f"{stage.run} ordered",
+            "source": "/crashes",
+            "type": ORDERED,
+            "subject": stage.run,
+            "correlationid": stage.run,
+            "data": {"order_id": stage.run, "refuses": refuses},
+        }
+    )
+
+
+def _carried_by_events(stage: Stage) -> None:
+    """The first delivery takes too long, and is given up."""
+    worker = uuid4()
+    _arrive(stage, refuses=False)
+    for delivery in deliveries.claim(worker, limit=1, lease=LEASE).deliveries:
+        give_up(delivery, worker, OutcomeUnknown("It did not return."))
+    advance(MINUTE)
+
+
+def _case_is_undone(stage: Stage) -> None:
+    """A handler refuses, and an operator has the case undone."""
+    with stage.boundaries.passed_over():
+        _arrive(stage, refuses=True)
+        run_due()
+    stage.operate(Saga.objects.get(pk=case_id(stage.run)), "compensate")
+    advance(MINUTE)
+    for letter in InboxMessage.objects.filter(status=InboxStatus.DEAD, correlation_id=stage.run):
+        resolve(letter.pk, by=OPERATOR, reason="It is undone.")
+
+
 def _worker_is_found_dead(stage: Stage) -> None:
     hand = Hand()
     stage.start()
@@ -389,6 +468,15 @@ SCENARIOS = [
     Scenario("many are started", _plain(step("a"), step("b"), key="{order_id}"), _many),
     Scenario("an event starts it", _plain(step("a"), step("b")), _started_by_an_event),
     Scenario("its worker is found dead", _plain(step("a"), step("b")), _worker_is_found_dead),
+    Scenario("events carry it", _plain(step("a")), _carried_by_events, others=_handlers, asking=("b",)),
+    Scenario(
+        "a case is undone",
+        _plain(step("a")),
+        _case_is_undone,
+        ends=TURNED_BACK,
+        others=_handlers,
+        asking=("b",),
+    ),
     Scenario(
         "effects are in this database",
         _plain(step("a"), step("b"), step("c")),

@@ -12,7 +12,7 @@ import random
 import signal
 import traceback
 from collections import Counter
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from datetime import timedelta
 from pathlib import Path
 
@@ -21,11 +21,19 @@ from django.contrib.auth.models import Group
 from django.db import DatabaseError, OperationalError, connection, connections
 
 from sagas import clock
-from sagas.models import HistoryKind, Permit, Saga, SemanticLock
+from sagas.models import (
+    HistoryKind,
+    InboxMessage,
+    InboxStatus,
+    OutboxMessage,
+    Permit,
+    Saga,
+    SemanticLock,
+)
 from sagas.testing import advance
 from tests.crashes.boundaries import GOES_ON, Boundaries, Crash, Mode
 from tests.crashes.declared import committing_functions
-from tests.crashes.scenarios import SCENARIOS, Scenario, Stage
+from tests.crashes.scenarios import SCENARIOS, WRITING, Scenario, Stage
 from tests.crashes.world import World, wrongs_of
 from tests.samples import Define, Play
 
@@ -135,8 +143,11 @@ class Theatre:
                 yield f"it is {saga.status} ({saga.error})"
             yield from wrongs_of(lines, saga.pk, saga.status, self._acting_steps(saga))
             yield from _wrongs_of_rows(saga)
+        yield from _wrongs_of_events(stage.run)
 
-    def _acting_steps(self, saga: Saga) -> list[str]:
+    def _acting_steps(self, saga: Saga) -> Sequence[str]:
+        if self._scenario.asking is not None:
+            return self._scenario.asking
         names = saga.steps.filter(kind="step").order_by("stage").values_list("name", flat=True)
         written = {"b"} if Group.objects.filter(name=f"b of {saga.pk}").exists() else set()
         return [name for name in names if name not in written]
@@ -162,8 +173,19 @@ def _wrongs_of_rows(saga: Saga) -> Iterator[str]:
         yield f"its fences do not rise: {fences}"
 
 
+def _wrongs_of_events(case: str) -> Iterator[str]:
+    topics = Counter(OutboxMessage.objects.filter(correlation_id=case).values_list("topic", flat=True))
+    yield from (f"{topic} was published {times} times" for topic, times in topics.items() if times > 1)
+    for topic, status in InboxMessage.objects.filter(correlation_id=case).values_list("topic", "status"):
+        if status in (InboxStatus.DUE, InboxStatus.DEAD):
+            yield f"{topic} is {status}"
+        rows = Group.objects.filter(name__startswith=f"{topic} {case}").count()
+        if rows != int(topic in WRITING and status == InboxStatus.DONE):
+            yield f"{topic} is {status}, and its handler wrote {rows} rows"
+
+
 @pytest.fixture
-def theatre(define, play, tmp_path):
+def theatre(define, play, listener, choreography, tmp_path):
     def of(scenario: Scenario) -> Theatre:
         return Theatre(scenario, define, play, tmp_path / "world")
 
