@@ -121,7 +121,7 @@ _OTHER_LISTS = {
     "hold": ("",),
     "worker": ("",),
     "outboxmessage": ("",),
-    "inboxmessage": ("", "tab=dead"),
+    "inboxmessage": ("tab=all", "tab=dead"),
 }
 
 

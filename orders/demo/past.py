@@ -138,6 +138,8 @@ class _Life:
         # As most things that take their time: seldom much shorter than usual, sometimes much longer.
         length = timedelta(seconds=min(draw.lognormvariate(1.0, 0.7), 900))
         self._ended = min(started + length, until)
+        self._tried = self._ended
+        """When the attempt ended that failed."""
         self._due = until + WAITING_FOR * (1 + draw.random())
         self._id = _uuid7(started, draw)
         self._error = fate.error[1].replace("#", str(draw.randrange(10_000, 100_000)))
@@ -205,6 +207,8 @@ class _Life:
                 "idempotency_key": key,
                 "undo_key": str(uuid5(self._id, f"{name}:back")),
             }
+            if name == fate.at:
+                self._tried = start + share
             if status != T.PENDING:
                 step |= {"attempts": 1, "sent_at": start, "started_at": start, "ended_at": start + share}
             if status in _UNDOING:
@@ -224,7 +228,7 @@ class _Life:
         fate = self._fate
         yield self._entry(self._started, S.PENDING, S.RUNNING)
         if fate.error[0]:
-            yield self._entry(self._ended) | {
+            yield self._entry(self._tried) | {
                 "kind": HistoryKind.ATTEMPT.value,
                 "step": fate.at,
                 "direction": Direction.FORWARD.value,

@@ -61,7 +61,7 @@ def _row(entry: HistoryEntry, step: SagaStep | None, shown: Shown, *, is_newest:
         title=title_of(entry),
         step=entry.step,
         at=entry.at,
-        outcome=_word(entry, outcome),
+        outcome=outcome_of(entry),
         is_bad=outcome in (Outcome.NOT_DONE, Outcome.UNKNOWN),
         error_class=data.get("class", ""),
         error=data.get("error", ""),
@@ -98,9 +98,11 @@ def app_frames(trace: str) -> str:
     return "\n".join(line for block in kept for line in block)
 
 
-def _word(entry: HistoryEntry, outcome: str) -> str:
+def outcome_of(entry: HistoryEntry) -> str:
+    """Return what an attempt came to."""
     if entry.kind == HistoryKind.EVIDENCE:
         return _("came late, and counts no more")
     if entry.kind == HistoryKind.TAKE_OVER:
         return _("taken over by another worker")
+    outcome = entry.data.get("outcome", "")
     return str(Outcome(outcome).label) if outcome in Outcome.values else outcome

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 from django import forms
@@ -25,6 +25,7 @@ from django.utils.translation import gettext_lazy, ngettext
 
 from sagas.admin.actions import batch_url
 from sagas.admin.badges import badge
+from sagas.admin.filters import OperationFilter
 from sagas.admin.operating import apart_from_requests, effects_of
 from sagas.admin.operation_forms import MOST_REASON
 from sagas.admin.readonly import ReadOnlyAdmin, short
@@ -88,9 +89,9 @@ class StartForm(forms.Form):
 class SagaBatchAdmin(ReadOnlyAdmin):
     """Batches, the newest first."""
 
-    list_display = ("number", "operation", "status_badge", "progress", "actor", "why", "created")
-    list_filter = ("status", "operation")
-    lookups = frozenset({"status__exact", "operation__exact"})
+    list_display = ("number", "asked", "status_badge", "progress", "actor", "why", "created")
+    list_filter = ("status", OperationFilter)
+    lookups = frozenset({"status__exact", "operation"})
     ordering = ("-id",)
     page_template = "admin/sagas/sagabatch/detail.html"
     live_template = "admin/sagas/sagabatch/live.html"
@@ -98,6 +99,10 @@ class SagaBatchAdmin(ReadOnlyAdmin):
     @admin.display(description=gettext_lazy("batch"))
     def number(self, batch: SagaBatch) -> str:
         return str(batch.pk)
+
+    @admin.display(description=gettext_lazy("operation"))
+    def asked(self, batch: SagaBatch) -> Any:
+        return OPERATIONS[batch.operation].label
 
     @admin.display(description=gettext_lazy("status"))
     def status_badge(self, batch: SagaBatch) -> SafeString:
@@ -219,7 +224,7 @@ class SagaBatchAdmin(ReadOnlyAdmin):
             "badge": _badge(batch),
             "label": OPERATIONS[batch.operation].label,
             "summary": _summary(batch) if is_draft else [],
-            "groups": batch.groups[:MOST_GROUPS],
+            "groups": [{**each, "status": _status(each)} for each in batch.groups[:MOST_GROUPS]],
             "cutoff": moment(batch.cutoff_at),
             "samples": self._samples(request, batch) if is_draft else [],
             "outcome": None if is_draft else batches.outcome(batch),
@@ -261,6 +266,10 @@ def _title(batch: SagaBatch) -> str:
     wanted = batch.total - batch.skipped if batch.status == BatchStatus.DRAFT else batch.total
     text = ngettext("%(operation)s %(number)d saga", "%(operation)s %(number)d sagas", wanted)
     return text % {"operation": OPERATIONS[batch.operation].label, "number": wanted}
+
+
+def _status(group: Mapping[str, Any]) -> Any:
+    return SagaStatus(group["status"]).label if group["status"] in SagaStatus.values else group["status"]
 
 
 def _summary(batch: SagaBatch) -> list[str]:

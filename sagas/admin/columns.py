@@ -18,7 +18,7 @@ from sagas.admin.readonly import ReadOnlyAdmin, short
 from sagas.admin.times import ago, span, until
 from sagas.definitions import registry
 from sagas.models import Saga, SagaStep
-from sagas.states import Direction
+from sagas.states import Attention, Direction
 
 ERROR_SHOWN = 80
 SHEETS = mark_safe(
@@ -49,7 +49,9 @@ class SagaColumns(ReadOnlyAdmin):
     def status_and_attention(self, saga: Saga) -> SafeString:
         badge = saga_badge(saga)
         if saga.attention:
-            return format_html('{}<div class="saga-attention">{}</div>', badge, saga.get_attention_display())
+            return format_html(
+                '{}<div class="saga-attention">{}</div>', badge, Attention(saga.attention).label
+            )
         if saga.due_at is None or saga.held_by is not None:
             return badge
         return format_html('{}<div class="saga-next">{}</div>', badge, until(saga.due_at, saga.now))  # type: ignore[attr-defined]

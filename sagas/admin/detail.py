@@ -13,9 +13,10 @@ from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 from django.utils.translation import ngettext
 
-from sagas.admin.attempts import attempt_rows, title_of
+from sagas.admin.attempts import attempt_rows
 from sagas.admin.badges import saga_badge, step_badge
 from sagas.admin.changes import changes
+from sagas.admin.entries import TOLD, entry_row
 from sagas.admin.events import event_rows
 from sagas.admin.graph import graph
 from sagas.admin.payloads import payload
@@ -37,7 +38,6 @@ MOST_ENTRIES = 50
 MOST_TOLD = 200
 """Attempts that are told of."""
 MOST_RELATIVES = 50
-TOLD = (HistoryKind.ATTEMPT, HistoryKind.EVIDENCE, HistoryKind.TAKE_OVER)
 ACTS = (HistoryKind.ACT, HistoryKind.REFUSAL)
 
 
@@ -60,19 +60,6 @@ class StepRow:
     waits: Text
     times: list[tuple[str, Text]]
     result: SafeString | None
-
-
-@dataclass(frozen=True)
-class EntryRow:
-    """An entry of the history."""
-
-    entry: HistoryEntry
-    at: Text
-    who: Text
-    said: str
-    """The operator’s reason, or what an attempt came to."""
-    step: Text
-    data: SafeString | None
 
 
 @dataclass(frozen=True)
@@ -215,26 +202,6 @@ def step_row(step: SagaStep, shown: Shown) -> StepRow:
         ],
         result=None if step.result is None else payload(shown(step.result)),
     )
-
-
-def entry_row(entry: HistoryEntry, shown: Shown) -> EntryRow:
-    """Return an entry of the history for the table. What is told of an attempt stands there."""
-    is_told = entry.kind in TOLD
-    return EntryRow(
-        entry=entry,
-        at=moment(entry.at),
-        who=who(entry),
-        said=f"{entry.data.get('outcome', '')} {entry.data.get('class', '')}".strip()
-        if is_told
-        else entry.reason,
-        step=title_of(entry),
-        data=None if is_told or not entry.data else payload(shown(entry.data)),
-    )
-
-
-def who(entry: HistoryEntry) -> str:
-    """Return who did it."""
-    return entry.actor or entry.get_actor_kind_display()
 
 
 def _identity(saga: Saga) -> list[Text]:

@@ -20,7 +20,7 @@ from sagas.clock import DatabaseTime, database_now
 from sagas.definitions import registry
 from sagas.engine.recovery import overdue
 from sagas.models import Saga
-from sagas.operations.catalogue import STUCK_AFTER
+from sagas.operations.catalogue import OPERATIONS, STUCK_AFTER
 from sagas.states import Attention, SagaStatus
 
 if TYPE_CHECKING:
@@ -101,6 +101,16 @@ class AttentionFilter(Filter):
                 return sagas.filter(pk__in=overdue(STUCK_AFTER).order_by().values("pk"))
             case kind:
                 return sagas.filter(attention=kind)
+
+
+class OperationFilter(Filter):
+    """By the operation: of lists of what was asked."""
+
+    title = _("operation")
+    parameter_name = "operation"
+
+    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
+        return [(name, str(operation.label)) for name, operation in OPERATIONS.items()]
 
 
 class DefinitionFilter(Filter):

@@ -14,28 +14,21 @@ from django.utils.text import Truncator
 from django.utils.translation import gettext_lazy as _
 
 from sagas.admin.attempts import title_of
-from sagas.admin.detail import who
-from sagas.admin.filters import Choices, Filter
+from sagas.admin.entries import change_of, operation_of, who
+from sagas.admin.filters import Choices, Filter, OperationFilter
 from sagas.admin.payloads import payload
 from sagas.admin.readonly import ReadOnlyAdmin
 from sagas.admin.step import by_saga
 from sagas.admin.times import moment
 from sagas.models import ActorKind, HistoryEntry
 from sagas.models.history import ACTS
-from sagas.operations.catalogue import OPERATIONS
 from sagas.redaction import declared_by, redacted
 
 REASON_SHOWN = 80
 
 
-class OperationFilter(Filter):
+class ActFilter(OperationFilter):
     """By what was asked."""
-
-    title = _("operation")
-    parameter_name = "operation"
-
-    def lookups(self, request: HttpRequest, model_admin: Any) -> Choices:
-        return [(name, str(operation.label)) for name, operation in OPERATIONS.items()]
 
     def select(self, entries: QuerySet[Any], value: str) -> QuerySet[Any]:
         # Says nothing new, but in the words of the index that has these few.
@@ -86,19 +79,19 @@ class HistoryEntryAdmin(ReadOnlyAdmin):
         "saga_id_link",
         "kind",
         "actor_name",
-        "operation",
+        "asked",
         "change",
         "step_and_attempt",
         "why",
     )
-    list_filter = ("kind", ActorFilter, OperationFilter, DayFilter)
+    list_filter = ("kind", ActorFilter, ActFilter, DayFilter)
     lookups = frozenset({"kind__exact", "actor_kind", "operation", "day"})
     ordering = ("-id",)
     search_fields = ("saga_id__exact",)
     search_help_text = _("The full id of a saga.")
     fieldsets = (
         (None, {"fields": ("time", "saga_id_link", "kind")}),
-        (_("Who and why"), {"fields": ("actor_kind", "actor", "operation", "reason")}),
+        (_("Who and why"), {"fields": ("actor_kind", "actor", "asked", "reason")}),
         (_("What changed"), {"fields": ("change", "step_and_attempt", "data_json")}),
     )
 
@@ -124,7 +117,11 @@ class HistoryEntryAdmin(ReadOnlyAdmin):
 
     @admin.display(description=_("change"))
     def change(self, entry: HistoryEntry) -> str:
-        return f"{entry.from_status} → {entry.to_status}" if entry.to_status else ""
+        return change_of(entry)
+
+    @admin.display(description=_("operation"))
+    def asked(self, entry: HistoryEntry) -> Any:
+        return operation_of(entry)
 
     @admin.display(description=_("step"))
     def step_and_attempt(self, entry: HistoryEntry) -> str:

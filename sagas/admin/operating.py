@@ -49,6 +49,11 @@ class Button:
     why_not: str
     """Empty if it can be done now."""
 
+    @property
+    def is_harmless(self) -> bool:
+        """Whether it only lets the saga go on: such a button stands out, and no other."""
+        return self.name in ("retry", "resume", "resolve", "approve")
+
 
 @dataclass(frozen=True)
 class Effect:

@@ -29,13 +29,19 @@ def compensate_refusal(locked: Locked, request: Request) -> Refusal | None:
     saga = locked.saga
     choreography = choreographies.get(saga.definition)
     if choreography is None:
-        return Refusal("unknown_definition", f"the code has no choreography {saga.definition!r} any more.")
+        return Refusal(
+            "unknown_definition",
+            _("the code has no choreography %(definition)s any more.")
+            % {"definition": repr(saga.definition)},
+        )
     if saga.status == SagaStatus.COMPLETED and choreography.undo_after_completion:
         return None
     if not saga.is_live:
-        return Refusal("invalid_state", f"it has ended as {saga.status}.")
+        return Refusal(
+            "invalid_state", _("it has ended as %(status)s.") % {"status": saga.get_status_display()}
+        )
     if saga.direction == Direction.BACK:
-        return Refusal("invalid_state", "it goes back already. Let it go on.")
+        return Refusal("invalid_state", _("it goes back already. Let it go on."))
     return None
 
 
@@ -64,13 +70,15 @@ def kept(locked: Locked) -> list[str]:
 
 def left_behind(locked: Locked) -> list[Unundoable]:
     """Return the events that nothing takes back."""
-    why = "nobody subscribed to an event that undoes it"
+    why = _("nobody subscribed to an event that undoes it")
     return [Unundoable(topic, why) for topic in cases.topics_without_undo(locked)]
 
 
 def _refusal(locked: Locked, request: Request) -> Refusal | None:
     return Refusal(
         "choreographed",
-        "it is a choreography, which its participants lead. Compensate or abandon it, or see to its dead "
-        "letters.",
+        _(
+            "it is a choreography, which its participants lead. Compensate or abandon it, or "
+            "see to its dead letters."
+        ),
     )

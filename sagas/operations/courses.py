@@ -6,6 +6,7 @@ from datetime import timedelta
 from typing import Any
 
 from django.db import IntegrityError, transaction
+from django.utils.translation import gettext as _
 
 from sagas.definitions import registry
 from sagas.engine.admission import lock_names, lock_now, uses_of
@@ -34,9 +35,12 @@ def resume_refusal(locked: Locked, request: Request) -> Refusal | None:
         return None
     if saga.status == SagaStatus.FAILED:
         return Refusal(
-            "invalid_state", "it is failed, not suspended. Retry it, or turn it back with compensate."
+            "invalid_state", _("it is failed, not suspended. Retry it, or turn it back with compensate.")
         )
-    return Refusal("invalid_state", f"it is {saga.status}, neither suspended nor stuck.")
+    return Refusal(
+        "invalid_state",
+        _("it is %(status)s, neither suspended nor stuck.") % {"status": saga.get_status_display()},
+    )
 
 
 def resume(locked: Locked, request: Request) -> None:
@@ -58,7 +62,10 @@ def suspend_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why there is nothing to stop."""
     if locked.saga.status in (SagaStatus.PENDING, SagaStatus.RUNNING, SagaStatus.COMPENSATING):
         return None
-    return Refusal("invalid_state", f"it is {locked.saga.status}, so nothing of it runs.")
+    return Refusal(
+        "invalid_state",
+        _("it is %(status)s, so nothing of it runs.") % {"status": locked.saga.get_status_display()},
+    )
 
 
 def suspend(locked: Locked, request: Request) -> None:
@@ -77,19 +84,25 @@ def compensate_refusal(locked: Locked, request: Request) -> Refusal | None:
     if saga.status == SagaStatus.COMPENSATED and _late_effects(locked):
         return code_refusal(locked)
     if not saga.is_live:
-        return Refusal("invalid_state", f"it has ended as {saga.status}.")
+        return Refusal(
+            "invalid_state", _("it has ended as %(status)s.") % {"status": saga.get_status_display()}
+        )
     if saga.direction == Direction.BACK:
         advice = (
-            "Retry the compensation that failed." if saga.status == SagaStatus.FAILED else "Let it go on."
+            _("Retry the compensation that failed.")
+            if saga.status == SagaStatus.FAILED
+            else _("Let it go on.")
         )
-        return Refusal("invalid_state", f"it goes back already. {advice}")
+        return Refusal("invalid_state", _("it goes back already. %(advice)s") % {"advice": advice})
     if refusal := code_refusal(locked):
         return refusal
     if has_passed_pivot(locked.outline, locked.steps):
         return Refusal(
             "past_pivot",
-            "it has passed its pivot, or may have, and can only go forward. Retry it until it completes, "
-            "then start the saga that reverses it.",
+            _(
+                "it has passed its pivot, or may have, and can only go forward. Retry it until it"
+                " completes, then start the saga that reverses it."
+            ),
         )
     return None
 
@@ -133,7 +146,9 @@ def abandon_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why there is nothing to abandon."""
     if locked.saga.is_live:
         return None
-    return Refusal("invalid_state", f"it has ended as {locked.saga.status}.")
+    return Refusal(
+        "invalid_state", _("it has ended as %(status)s.") % {"status": locked.saga.get_status_display()}
+    )
 
 
 def abandon(locked: Locked, request: Request) -> None:
@@ -146,10 +161,10 @@ def acknowledge_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why there is nothing that a person could have seen to."""
     saga = locked.saga
     if not saga.attention:
-        return Refusal("invalid_state", "it needs nobody.")
+        return Refusal("invalid_state", _("it needs nobody."))
     if saga.status == SagaStatus.FAILED:
         return Refusal(
-            "invalid_state", "it stands still because of that. Retry it, resolve it, or turn it back."
+            "invalid_state", _("it stands still because of that. Retry it, resolve it, or turn it back.")
         )
     return None
 
@@ -167,9 +182,15 @@ def edit_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why its input cannot be changed, or not so."""
     saga = locked.saga
     if not saga.is_live:
-        return Refusal("invalid_state", f"it has ended as {saga.status}. Restart it with another input.")
+        return Refusal(
+            "invalid_state",
+            _("it has ended as %(status)s. Restart it with another input.")
+            % {"status": saga.get_status_display()},
+        )
     if saga.held_by is not None:
-        return Refusal("invalid_state", "a worker has it, and works with the input it has. Suspend it first.")
+        return Refusal(
+            "invalid_state", _("a worker has it, and works with the input it has. Suspend it first.")
+        )
     if refusal := code_refusal(locked):
         return refusal
     if "input" not in request.arguments:
@@ -179,9 +200,11 @@ def edit_refusal(locked: Locked, request: Request) -> Refusal | None:
         return changed
     definition = locked.definition
     if business_key(definition, changed) not in (None, saga.key):
-        return Refusal("invalid_argument", "its business key is made of what would change. Start a new saga.")
+        return Refusal(
+            "invalid_argument", _("its business key is made of what would change. Start a new saga.")
+        )
     if lock_names(definition, changed) != lock_names(definition, saga.input):
-        return Refusal("invalid_argument", "its locks are made of what would change. Start a new saga.")
+        return Refusal("invalid_argument", _("its locks are made of what would change. Start a new saga."))
     return None
 
 
@@ -204,17 +227,23 @@ def restart_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why no new saga can take its place."""
     saga = locked.saga
     if saga.is_live:
-        return Refusal("invalid_state", f"it is {saga.status}. Retry it, or turn it back first.")
+        return Refusal(
+            "invalid_state",
+            _("it is %(status)s. Retry it, or turn it back first.") % {"status": saga.get_status_display()},
+        )
     if saga.definition not in registry:
         return code_refusal(locked)
     if saga.parent_id is not None:
-        return Refusal("invalid_state", "it is a step of another saga. Restart that one.")
+        return Refusal("invalid_state", _("it is a step of another saga. Restart that one."))
     changed = _changed_input(locked, request)
     if isinstance(changed, Refusal):
         return changed
     key = business_key(locked.definition, changed) or saga.key
     if key and Saga.objects.filter(definition=saga.definition, key=key, status__in=LIVE).exists():
-        return Refusal("duplicate_key", f"a live saga holds the key {key!r}. Wait until it has ended.")
+        return Refusal(
+            "duplicate_key",
+            _("a live saga holds the key %(key)s. Wait until it has ended.") % {"key": repr(key)},
+        )
     return None
 
 
@@ -232,22 +261,26 @@ def restart(locked: Locked, request: Request) -> None:
     )
     new.restarted_from_id = saga.pk
     if not store([new], definition):
-        raise Refused(Refusal("duplicate_key", f"a live saga holds the key {new.key!r} by now."))
+        raise Refused(
+            Refusal("duplicate_key", _("a live saga holds the key %(key)s by now.") % {"key": repr(new.key)})
+        )
     try:
         lock_now([new], definition)
     except LockHeld as held:
-        raise Refused(Refusal(held.code, "another saga holds its locks. Wait until it has ended.")) from held
+        raise Refused(
+            Refusal(held.code, _("another saga holds its locks. Wait until it has ended."))
+        ) from held
     locked.record(**request.act, data={"saga": str(new.pk)})
 
 
 def _changed_input(locked: Locked, request: Request) -> dict[str, Any] | Refusal:
     changes = request.arguments.get("input") or {}
     if not isinstance(changes, dict):
-        return Refusal("invalid_argument", "the parts of the input to replace are a JSON object.")
+        return Refusal("invalid_argument", _("the parts of the input to replace are a JSON object."))
     try:
         return validated(locked.definition, {**locked.saga.input, **changes})
     except (InputRefused, NotStorable) as error:
-        return Refusal("invalid_argument", f"the input would be wrong. {error}")
+        return Refusal("invalid_argument", _("the input would be wrong. %(error)s") % {"error": error})
 
 
 def _may_be_undone(saga: Saga) -> bool:
@@ -264,11 +297,14 @@ def _take_locks_again(locked: Locked) -> None:
                 SemanticLock.objects.bulk_create(SemanticLock(name=n, saga_id=saga.pk) for n in names)
         except IntegrityError:
             raise Refused(
-                Refusal("lock_held", "another saga holds its locks. Wait until it has ended.")
+                Refusal("lock_held", _("another saga holds its locks. Wait until it has ended."))
             ) from None
     if saga.key and Saga.objects.filter(definition=saga.definition, key=saga.key, status__in=LIVE).exists():
         raise Refused(
-            Refusal("duplicate_key", f"a live saga holds its key {saga.key!r}. Wait until it has ended.")
+            Refusal(
+                "duplicate_key",
+                _("a live saga holds its key %(key)s. Wait until it has ended.") % {"key": repr(saga.key)},
+            )
         )
 
 

@@ -13,6 +13,7 @@ from functools import partial
 
 from django.db import transaction
 from django.db.models import QuerySet
+from django.utils.translation import gettext as _
 
 from sagas.canonical import clean_text
 from sagas.choreography import cases
@@ -112,26 +113,35 @@ def _refusal(
     letter: InboxMessage, operation: str, permission: str, actor: Actor, reason: str, case: Saga | None
 ) -> Refusal | None:
     if not actor.may(permission):
-        return Refusal("permission_denied", f"{actor.name} lacks the permission {permission}.")
+        return Refusal(
+            "permission_denied",
+            _("%(name)s lacks the permission %(permission)s.")
+            % {"name": actor.name, "permission": permission},
+        )
     if operation == "send_again":
         return _not_again(letter, reason, case)
     if letter.status != InboxStatus.DEAD:
-        return Refusal("not_dead", f"it is {letter.status}, and no dead letter.")
+        return Refusal("not_dead", _("it is %(status)s, and no dead letter.") % {"status": letter.status})
     is_forward = not letter.headers.get("is_way_back")
     if operation == "requeue" and is_forward and case and case.status == SagaStatus.COMPENSATED:
-        return Refusal("case_closed", "its case has been undone, and what it led to would stand. Resolve it.")
+        return Refusal(
+            "case_closed", _("its case has been undone, and what it led to would stand. Resolve it.")
+        )
     if operation == "resolve" and not reason.strip():
-        return Refusal("reason_required", "say why it needs no delivery any more.")
+        return Refusal("reason_required", _("say why it needs no delivery any more."))
     return None
 
 
 def _not_again(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
     if letter.status not in (InboxStatus.DONE, InboxStatus.RESOLVED) or letter.subscriber == SUBSCRIBER:
-        return Refusal("not_done", f"it is {letter.status}: nobody has handled it who could once more.")
+        return Refusal(
+            "not_done",
+            _("it is %(status)s: nobody has handled it who could once more.") % {"status": letter.status},
+        )
     if not reason.strip():
-        return Refusal("reason_required", "say why what was handled is to be handled once more.")
+        return Refusal("reason_required", _("say why what was handled is to be handled once more."))
     if case and case.direction == Direction.BACK and not letter.headers.get("is_way_back"):
-        return Refusal("case_closed", "its case was undone, and nothing of it goes forward any more.")
+        return Refusal("case_closed", _("its case was undone, and nothing of it goes forward any more."))
     return None
 
 

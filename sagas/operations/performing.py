@@ -7,6 +7,7 @@ from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.utils.translation import gettext as _
 
 from sagas.canonical import clean_text
 from sagas.definitions import registry
@@ -97,12 +98,19 @@ def refusal_of(
     """Say why this request is refused; None if it is not."""
     permission = operation.permission_for(locked)
     if not request.actor.may(permission, locked.saga):
-        return Refusal("permission_denied", f"{request.actor.name} lacks the permission {permission}.")
+        return Refusal(
+            "permission_denied",
+            _("%(name)s lacks the permission %(permission)s.")
+            % {"name": request.actor.name, "permission": permission},
+        )
     if expected_revision is not None and expected_revision != locked.saga.revision:
         return Refusal(
             "stale_revision",
-            f"it has changed since you looked (revision {expected_revision}, now {locked.saga.revision}). "
-            "Look again.",
+            _(
+                "it has changed since you looked (revision %(expected_revision)s, now "
+                "%(revision)s). Look again."
+            )
+            % {"expected_revision": expected_revision, "revision": locked.saga.revision},
         )
     return argument_refusal(operation, request) or operation.refusal(locked, request)
 
@@ -111,9 +119,13 @@ def argument_refusal(operation: Operation, request: Request) -> Refusal | None:
     """Say why it is not asked with these arguments, whatever the saga."""
     takes = ", ".join(operation.arguments) or "none"
     if unknown := sorted(set(request.arguments) - set(operation.arguments)):
-        return Refusal("invalid_argument", f"it takes no argument {', '.join(unknown)}, but {takes}.")
+        return Refusal(
+            "invalid_argument",
+            _("it takes no argument %(names)s, but %(takes)s.")
+            % {"names": ", ".join(unknown), "takes": takes},
+        )
     if missing := [name for name in operation.arguments[: operation.needs] if name not in request.arguments]:
-        return Refusal("invalid_argument", f"it needs {', '.join(missing)}.")
+        return Refusal("invalid_argument", _("it needs %(names)s.") % {"names": ", ".join(missing)})
     return None
 
 
@@ -133,5 +145,9 @@ def why_not(locked: Locked, operation: str, *, by: By) -> Refusal | None:
     request = Request(wanted.name, Actor.of(by))
     permission = wanted.permission_for(locked)
     if not request.actor.may(permission, locked.saga):
-        return Refusal("permission_denied", f"{request.actor.name} lacks the permission {permission}.")
+        return Refusal(
+            "permission_denied",
+            _("%(name)s lacks the permission %(permission)s.")
+            % {"name": request.actor.name, "permission": permission},
+        )
     return wanted.refusal(locked, request)

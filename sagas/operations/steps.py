@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from typing import Any
 
+from django.utils.translation import gettext as _
+
 from sagas.canonical import gate
 from sagas.definitions import Approval, registry
 from sagas.engine.facts import FactKind
@@ -24,11 +26,13 @@ def code_refusal(locked: Locked) -> Refusal | None:
     name = locked.saga.definition
     if name not in registry:
         return Refusal(
-            "unknown_definition", f"no installed app has the definition {name}. Deploy code that has it."
+            "unknown_definition",
+            _("no installed app has the definition %(name)s. Deploy code that has it.") % {"name": name},
         )
     if drifted(locked):
         return Refusal(
-            "definition_drift", f"it has steps that {name} no longer has. Deploy code that has them."
+            "definition_drift",
+            _("it has steps that %(name)s no longer has. Deploy code that has them.") % {"name": name},
         )
     return None
 
@@ -41,12 +45,17 @@ def retry_refusal(locked: Locked, request: Request) -> Refusal | None:
             (refusal for step in _to_retry(locked) if (refusal := _key_refusal(locked, step))), None
         )
     if saga.status == SagaStatus.SUSPENDED:
-        return Refusal("invalid_state", "it is suspended. Resume it: then its steps go on.")
+        return Refusal("invalid_state", _("it is suspended. Resume it: then its steps go on."))
     if saga.is_live:
         return Refusal(
-            "invalid_state", f"it is {saga.status} and no step of it failed or waits for its next attempt."
+            "invalid_state",
+            _("it is %(status)s and no step of it failed or waits for its next attempt.")
+            % {"status": saga.get_status_display()},
         )
-    return Refusal("invalid_state", f"it has ended as {saga.status}. Start a new saga instead.")
+    return Refusal(
+        "invalid_state",
+        _("it has ended as %(status)s. Start a new saga instead.") % {"status": saga.get_status_display()},
+    )
 
 
 def retry(locked: Locked, request: Request) -> None:
@@ -64,19 +73,25 @@ def resolve_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why nobody has to tell what came of a step."""
     if locked.saga.status not in AT_REST:
         return Refusal(
-            "invalid_state", f"it is {locked.saga.status}. Only a saga that stands still is resolved."
+            "invalid_state",
+            _("it is %(status)s. Only a saga that stands still is resolved.")
+            % {"status": locked.saga.get_status_display()},
         )
     if refusal := code_refusal(locked):
         return refusal
-    found = _named(unresolved(locked), request, "unknown")
+    found = _named(unresolved(locked), request, _("unknown"))
     if isinstance(found, Refusal):
         return found
     outcome = request.arguments.get("outcome")
     if outcome is not None and outcome not in OUTCOMES:
-        return Refusal("invalid_argument", f"its outcome can be {DONE} or {NOT_DONE}, and not {outcome!r}.")
+        return Refusal(
+            "invalid_argument",
+            _("its outcome can be %(done)s or %(not_done)s, and not %(outcome)s.")
+            % {"done": DONE, "not_done": NOT_DONE, "outcome": repr(outcome)},
+        )
     result = request.arguments.get("result")
     if result is not None and not isinstance(result, dict):
-        return Refusal("invalid_argument", "the result of a step is a JSON object.")
+        return Refusal("invalid_argument", _("the result of a step is a JSON object."))
     try:
         gate(result, f"The result of {found.name}")
     except NotStorable as error:
@@ -99,20 +114,29 @@ def skip_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why no step can be passed by."""
     saga = locked.saga
     if saga.status not in AT_REST and not (saga.status in AT_WORK and saga.held_by is None):
-        return Refusal("invalid_state", f"it is {saga.status}, and a worker has it. Suspend it first.")
+        return Refusal(
+            "invalid_state",
+            _("it is %(status)s, and a worker has it. Suspend it first.")
+            % {"status": saga.get_status_display()},
+        )
     if saga.direction == Direction.BACK:
-        return Refusal("invalid_state", "it goes back, and no step is begun any more.")
+        return Refusal("invalid_state", _("it goes back, and no step is begun any more."))
     if refusal := code_refusal(locked):
         return refusal
-    found = _named(skippable(locked), request, "failed, unknown, waiting")
+    found = _named(skippable(locked), request, _("failed, unknown, waiting"))
     if isinstance(found, Refusal):
         return found
     if locked.outline.steps[found.name].pivot:
         return Refusal(
-            "pivot", f"step {found.name} decides whether the saga can turn back. Resolve or retry it instead."
+            "pivot",
+            _("step %(name)s decides whether the saga can turn back. Resolve or retry it instead.")
+            % {"name": found.name},
         )
     if found.waits_for == WaitsFor.CHILD:
-        return Refusal("invalid_state", f"step {found.name} has child sagas. Compensate or abandon those.")
+        return Refusal(
+            "invalid_state",
+            _("step %(name)s has child sagas. Compensate or abandon those.") % {"name": found.name},
+        )
     return None
 
 
@@ -129,13 +153,18 @@ def decision_refusal(locked: Locked, request: Request) -> Refusal | None:
     saga = locked.saga
     waiting = _meant(locked, request)
     if saga.definition not in registry or len(waiting) != 1 or saga.status not in AT_WORK:
-        return Refusal("invalid_state", f"it is {saga.status} and waits for no approval.")
+        return Refusal(
+            "invalid_state",
+            _("it is %(status)s and waits for no approval.") % {"status": saga.get_status_display()},
+        )
     element = locked.outline.steps[waiting[0].name]
     name = request.actor.name
     if isinstance(element, Approval) and element.not_by_initiator and name and name == saga.started_by:
-        return Refusal("own_saga", f"{name} started it, and somebody else has to decide.")
+        return Refusal(
+            "own_saga", _("%(name)s started it, and somebody else has to decide.") % {"name": name}
+        )
     if any(fact.kind == FactKind.APPROVAL and fact.source == waiting[0].name for fact in locked.facts):
-        return Refusal("invalid_state", "it has been decided already.")
+        return Refusal("invalid_state", _("it has been decided already."))
     return None
 
 
@@ -207,14 +236,18 @@ def _named(found: list[SagaStep], request: Request, told: str) -> SagaStep | Ref
     """Return the step that is meant: the one named, or the only one there is."""
     wanted = request.arguments.get("step")
     if not found:
-        return Refusal("invalid_state", f"no step of it is {told}.")
+        return Refusal("invalid_state", _("no step of it is %(told)s.") % {"told": told})
     if wanted is not None:
         found = [step for step in found if step.name == wanted]
         if not found:
-            return Refusal("invalid_argument", f"it has no step {wanted!r} that is {told}.")
+            return Refusal(
+                "invalid_argument",
+                _("it has no step %(wanted)s that is %(told)s.") % {"wanted": repr(wanted), "told": told},
+            )
     if len(found) > 1:
         return Refusal(
-            "invalid_argument", f"name one of its steps: {', '.join(step.name for step in found)}."
+            "invalid_argument",
+            _("name one of its steps: %(names)s.") % {"names": ", ".join(step.name for step in found)},
         )
     return found[0]
 
@@ -261,6 +294,10 @@ def _key_refusal(locked: Locked, step: SagaStep) -> Refusal | None:
     assert declared.participant is not None
     return Refusal(
         "key_expired",
-        f"step {step.name} may have taken effect, and {declared.participant.name} may no longer know its "
-        "idempotency key, so that sending it again could double the effect. Find out what happened first.",
+        _(
+            "step %(name)s may have taken effect, and %(participant)s may no longer know its "
+            "idempotency key, so that sending it again could double the effect. Find out what"
+            " happened first."
+        )
+        % {"name": step.name, "participant": declared.participant.name},
     )

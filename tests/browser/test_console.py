@@ -214,3 +214,4 @@ def test_nothing_lies_outside_of_a_narrow_window(root, sagas, visit):  # noqa: F
         page = visitor.goes_to(path)
         wide = page.evaluate(WIDER_THAN_THE_WINDOW)
         assert wide == [], path
+        assert page.evaluate("document.documentElement.scrollWidth") <= 360, path
