@@ -115,7 +115,8 @@ class Load:
             return
         with self._lock:
             if answer.status == 202:
-                self.told.accepted.append((saga, act.operation))
+                if not answer.body.get("already"):  # Else nothing was left to be done.
+                    self.told.accepted.append((saga, act.operation))
             elif answer.status != 409:
                 self.told.failed.append(f"{act.operation} of {saga}: {answer.status} {answer.body}")
 
