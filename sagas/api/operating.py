@@ -19,6 +19,7 @@ from sagas.api.headers import expected_revision, idempotency_key
 from sagas.api.repeats import once
 from sagas.api.serializers import StrictSerializer
 from sagas.conf import saga_settings
+from sagas.engine.facts import FactKind
 from sagas.exceptions import OperationRefused
 from sagas.models import Saga
 from sagas.operations.actors import Actor
@@ -150,4 +151,6 @@ def carry_out(saga: Saga, operation: Operation, request: Request) -> dict[str, b
 
 
 def _was_done(saga: Saga, operation: Operation) -> bool:
+    if operation.name == "resume" and saga.facts.filter(kind=FactKind.SUSPEND, applied_at=None).exists():
+        return False  # It is still to be suspended.
     return saga.status in ASKED_FOR.get(operation.name, ())

@@ -45,8 +45,8 @@ def wish_of(locked: Locked) -> Wish:
     return Wish(turn_back=turn_back, suspend=suspend)
 
 
-def open_fact(locked: Locked, kind: FactKind, step: str) -> SagaFact | None:
-    """Return the oldest open fact of this kind for a step."""
+def open_fact(locked: Locked, kind: FactKind, step: str | None = None) -> SagaFact | None:
+    """Return the oldest open fact of this kind, for a step or for the saga."""
     return next(
         (f for f in locked.facts if f.kind == kind and not f.applied_at and f.data.get("step") == step), None
     )

@@ -120,6 +120,9 @@ def look_after(locked: Locked, step: SagaStep, element: SubSaga | SubSagas, held
     if step.status == StepStatus.COMPENSATING:
         if alive or counts[_ENDED_WELL]:
             step.due_at = locked.now + LOOK_AGAIN
+        elif counts[SagaStatus.ABANDONED]:
+            _note(locked, step, "ChildAbandoned", counts)  # What it did stands, and nobody undoes it.
+            step.undo_failed(now=locked.now)
         else:
             step.undone(now=locked.now)
         return
@@ -137,13 +140,17 @@ def look_after(locked: Locked, step: SagaStep, element: SubSaga | SubSagas, held
 
 
 def _give_up(locked: Locked, step: SagaStep, counts: Counter[str]) -> None:
-    told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
-    step.error_class, step.error = "ChildFailed", f"Of the child sagas of {step.name} are {told}."
-    locked.saga.note_error(step.error_class, step.error, step=step.name)
+    _note(locked, step, "ChildFailed", counts)
     if counts[SagaStatus.ABANDONED] or counts[_ENDED_WELL]:
         step.doubt(now=locked.now)  # Something of it is left, and is to be undone.
     else:
         step.fail(now=locked.now)
+
+
+def _note(locked: Locked, step: SagaStep, error_class: str, counts: Counter[str]) -> None:
+    told = ", ".join(f"{number} {status}" for status, number in sorted(counts.items()))
+    step.error_class, step.error = error_class, f"Of the child sagas of {step.name} are {told}."
+    locked.saga.note_error(step.error_class, step.error, step=step.name)
 
 
 def _result(

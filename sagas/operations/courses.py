@@ -11,7 +11,7 @@ from django.utils.translation import gettext as _
 from sagas.definitions import registry
 from sagas.engine.admission import lock_names, lock_now, uses_of
 from sagas.engine.births import business_key, new_saga, store
-from sagas.engine.facts import FactKind
+from sagas.engine.facts import FactKind, fulfil, open_fact
 from sagas.engine.family import tell_parent
 from sagas.engine.inputs import validated
 from sagas.engine.locked import Locked
@@ -31,7 +31,7 @@ STUCK_AFTER = timedelta(seconds=10)
 def resume_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why it need not be resumed."""
     saga = locked.saga
-    if saga.status == SagaStatus.SUSPENDED or is_stuck(locked):
+    if saga.status == SagaStatus.SUSPENDED or is_stuck(locked) or open_fact(locked, FactKind.SUSPEND):
         return None
     if saga.status == SagaStatus.FAILED:
         return Refusal(
@@ -49,7 +49,9 @@ def resume(locked: Locked, request: Request) -> None:
         locked.move(locked.saga.resume, has_begun=locked.has_begun, act=request.act)
         locked.saga.due_at = locked.now
     else:
-        locked.record(**request.act)  # It is due already: the wake-up that follows is what it lacked.
+        # It is asked before its worker came to stop, or it is due already and lacks the wake-up that follows.
+        fulfil(locked, FactKind.SUSPEND)
+        locked.record(**request.act)
 
 
 def is_stuck(locked: Locked) -> bool:

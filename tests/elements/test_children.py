@@ -51,6 +51,19 @@ def test_a_completed_child_is_undone_with_its_parent(define, play, pay_out):
     assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
 
 
+def test_what_an_abandoned_child_did_is_not_said_to_be_undone(define, play, pay_out):
+    play.always("undo pay", PermanentFailure("too late"))
+    play.always("tell", PermanentFailure("no"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    saga = run_saga(define(step("book"), child, step("tell")), {})
+    assert (saga.status, saga.children.get().attention) == ("compensating", "compensation_failed")
+    perform(saga.children.get().pk, "abandon", by=None)
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, saga.attention) == ("failed", "compensation_failed")
+    assert (statuses(saga)["book"], saga.error_class) == ("completed", "ChildAbandoned")
+
+
 def test_a_completed_child_that_nobody_told_it_is_called_back_is_found(define, play, pay_out, monkeypatch):
     play.always("tell", PermanentFailure("no"))
     child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})

@@ -133,6 +133,21 @@ def test_a_suspension_waits_for_the_step_border_too(held, hand, play):
     assert (saga.status, play.calls) == ("completed", ["book", "pay", "send"])
 
 
+def test_who_resumes_it_before_its_worker_stopped_withdraws_the_suspension(held, hand, play):
+    saga, attempt = held
+    for operation in ("suspend", "resume") * 2:
+        perform(saga.pk, operation, by=None)
+    attempts = hand.settle(*hand.call([attempt])).attempts
+    saga.refresh_from_db()
+    assert (saga.status, [each.step.name for each in attempts]) == ("running", ["pay"])
+    assert facts(saga) == [("suspend", True)] * 2
+
+    perform(saga.pk, "suspend", by=None)
+    hand.settle(*hand.call(attempts))
+    saga.refresh_from_db()
+    assert saga.status == "suspended"
+
+
 def test_a_suspension_of_the_way_back_too(define, hand, play):
     play.says("send", NO)
     saga = start(define(step("book"), step("pay"), step("send")), {})
