@@ -141,7 +141,9 @@ class Theatre:
         for saga in sagas:
             if saga.status not in self._scenario.ends:
                 yield f"it is {saga.status} ({saga.error})"
-            yield from wrongs_of(lines, saga.pk, saga.status, self._acting_steps(saga))
+            again = saga.history.filter(operation="compensate", from_status="compensated").count()
+            steps = self._acting_steps(saga)
+            yield from wrongs_of(lines, saga.pk, saga.status, steps, undone_again=again)
             yield from _wrongs_of_rows(saga)
         yield from _wrongs_of_events(stage.run)
 

@@ -58,11 +58,14 @@ class World:
             file.write(f"{happened}\t{saga}\t{step}\t{way}\t{key}\n")
 
 
-def wrongs_of(lines: Sequence[Line], saga: object, status: str, steps: Sequence[str]) -> list[str]:
+def wrongs_of(
+    lines: Sequence[Line], saga: object, status: str, steps: Sequence[str], *, undone_again: int = 0
+) -> list[str]:
     """Return what is wrong with the effects of a saga that stands at this status; nothing, as a rule.
 
     Each effect at most once and under one key; of a completed saga all, in their order; of a compensated
-    one none is left, and they were undone in the reverse order.
+    one none is left, and they were undone in the reverse order. Each time that a person had it `undone_again`,
+    compensations have another key.
     """
     ours = [line for line in lines if line.saga == str(saga)]
     wrongs = []
@@ -70,7 +73,11 @@ def wrongs_of(lines: Sequence[Line], saga: object, status: str, steps: Sequence[
     for line in ours:
         if line.happened == "asked":
             keys[line.step, line.way].add(line.key)
-    wrongs += [f"{step} was asked for under {len(of)} keys" for (step, _), of in keys.items() if len(of) > 1]
+    wrongs += [
+        f"{step} was asked for under {len(of)} keys"
+        for (step, way), of in keys.items()
+        if len(of) > 1 + (undone_again if way == "back" else 0)
+    ]
     done = [line.step for line in ours if line.happened == "done"]
     undone = [line.step for line in ours if line.happened == "undone"]
     for name, each in (("done", done), ("undone", undone)):

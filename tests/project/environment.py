@@ -9,7 +9,7 @@ ROOT = Path(__file__).resolve().parents[2]
 
 OURS = (
     *("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "DEBUG"),
-    *("Q_WORKERS", "Q_NOTIFY", "Q_CLUSTER_NAME", "SAGAS_LEASE"),
+    *("Q_WORKERS", "Q_NOTIFY", "Q_CLUSTER_NAME", "SAGAS_LEASE", "PREPARE_STATEMENTS"),
 )
 
 
