@@ -64,8 +64,8 @@ def wrongs_of(
     """Return what is wrong with the effects of a saga that stands at this status; nothing, as a rule.
 
     Each effect at most once and under one key; of a completed saga all, in their order; of a compensated
-    one none is left, and they were undone in the reverse order. Each time that a person had it `undone_again`,
-    compensations have another key.
+    one none is left, and they were undone in the reverse order. Each time that a person had it
+    `undone_again`, compensations have another key.
     """
     ours = [line for line in lines if line.saga == str(saga)]
     wrongs = []
