@@ -23,8 +23,8 @@ from django.http import HttpResponseBase
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
 os.environ.setdefault("PREPARE_STATEMENTS", "1")
 
-THREADS = 4
-"""Requests answered at once by one process. More would wait for Python's lock."""
+THREADS = 2
+"""Requests answered at once by one process: one computes while the other waits for the database."""
 HEALTHY_FOR = 1
 """Seconds for which a connection that has answered is not asked first whether it still would."""
 
