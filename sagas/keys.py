@@ -57,7 +57,7 @@ def undo_event_id(undone: UUID) -> UUID:
 
 def step_key(saga_id: UUID, step: str, direction: Direction) -> str:
     """Return the idempotency key of a step's action (forward) or compensation (back)."""
-    # uuid_utils makes six of them while Python makes one.
+    # uuid_utils makes three of them while Python makes one.
     return str(uuid_utils.uuid5(uuid_utils.UUID(int=saga_id.int), f"{step}:{direction.value}"))
 
 

@@ -129,7 +129,7 @@ def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
 class Reading:
     """A query whose only parameter is the values that `select` is given, through `Among`.
 
-    Its text is made once: for few sagas, to make it takes as long as the database does with it.
+    Its text is made once: for a single saga, to make it was a good part of a settlement.
     """
 
     def __init__(self, alias: str, select: Callable[[Sequence[Any]], QuerySet[Any, tuple[Any, ...]]]) -> None:

@@ -7,15 +7,15 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 
 YOUNG = 50_000
-"""New objects between two collections, against Python's 700: a batch of sagas makes some 20,000."""
+"""New objects between two collections, against Python's 700."""
 
 
 @contextmanager
 def collected_seldom() -> Iterator[None]:
     """Look for garbage seldom in this process, and never in what was loaded before.
 
-    By default every few batches are interrupted to search all of Django for cycles, which took a
-    quarter of a runner's time. What the batches leave is freed by its reference counts all the same.
+    By default batches are interrupted to search for cycles, all of Django among the rest: 0.26 s of the 1.65
+    that 2,000 sagas took. What the batches leave is freed by its reference counts all the same.
     """
     before = gc.get_threshold()
     gc.freeze()

@@ -11,7 +11,7 @@ from django_fsm import FSMField
 
 
 class StatusField(FSMField):
-    """django-fsm's field, read in a fifth of the time: the planner reads statuses more than anything else."""
+    """django-fsm's field, read in a third of the time: the planner reads statuses more than anything else."""
 
     def get_state(self, instance: Any) -> Any:
         """Return the status; a deferred one is read from the database."""

@@ -1,0 +1,23 @@
+"""The collector is as it was when a runner has ended, however that ended."""
+
+from __future__ import annotations
+
+import gc
+
+import pytest
+
+from sagas.engine.garbage import YOUNG, collected_seldom
+
+
+def test_it_is_called_seldom_and_left_as_it_was():
+    before = gc.get_threshold()
+
+    def end_in_the_middle() -> None:
+        with collected_seldom():
+            assert gc.get_threshold() == (YOUNG, *before[1:])
+            assert gc.get_freeze_count() > 0
+            raise SystemExit
+
+    with pytest.raises(SystemExit):
+        end_in_the_middle()
+    assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
