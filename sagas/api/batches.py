@@ -1,9 +1,10 @@
-"""Batches over HTTP: one operation asked of many sagas, looked at first or started at once."""
+"""Batches over HTTP: one operation asked of many sagas, looked at first and then started."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from typing import Any
+from uuid import UUID
 
 from django.db import transaction
 from django.utils.decorators import method_decorator
@@ -26,10 +27,13 @@ from sagas.api.problems import ProblemViews
 from sagas.api.repeats import promptly
 from sagas.api.serializers import BatchItemSerializer, BatchSerializer, StrictSerializer
 from sagas.api.throttles import SagaThrottle
+from sagas.clock import utc
 from sagas.models import BatchStatus, ItemState, SagaBatch
 from sagas.operations import batches
+from sagas.operations.batch_plans import BatchPlan, plan
 from sagas.operations.catalogue import OPERATIONS, Operation
 from sagas.operations.drafting import draft, samples
+from sagas.operations.previewing import Preview
 from sagas.operations.selection import MOST_IDS, Selection
 from sagas.states import SagaStatus
 
@@ -60,7 +64,9 @@ class NewBatchSerializer(StrictSerializer):
     rate = serializers.IntegerField(
         min_value=1, max_value=MOST_A_SECOND, required=False, help_text="Sagas a second."
     )
-    start = serializers.BooleanField(default=False, help_text="Start it at once.")
+    dry_run = serializers.BooleanField(
+        default=True, help_text="Only say what it would be. `false` starts it."
+    )
 
 
 class ItemQuerySerializer(PageSerializer):
@@ -72,7 +78,7 @@ class ItemQuerySerializer(PageSerializer):
 # Not in a transaction of the request: whoever starts a batch leaves a wake-up when that is committed.
 @method_decorator(transaction.non_atomic_requests(using=SagaBatch.objects.db), name="dispatch")
 class BatchViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[SagaBatch]):
-    """Draft batches, start them, follow them, suspend and stop them."""
+    """Look at what batches would do, start them, follow them, suspend, resume and stop them."""
 
     queryset = SagaBatch.objects.all()
     serializer_class = BatchSerializer
@@ -93,26 +99,28 @@ class BatchViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[
         return super().list(request)
 
     def create(self, request: Request) -> Response:
-        """Draft a batch: 201. With `start` it is started at once: 202, for it takes its time."""
+        """Say what a batch would be: 200, and nothing is stored. With `dry_run: false` it is started: 202."""
         form = NewBatchSerializer(data=request.data)
         form.is_valid(raise_exception=True)
         asked: dict[str, Any] = form.validated_data
         operation = OPERATIONS[ALIASES.get(asked["operation"], asked["operation"])]
+        key = idempotency_key(request)
+        wanted: dict[str, Any] = {
+            "operation": operation.name,
+            "selection": Selection(tuple(asked.get("ids", ())), asked.get("filter", {})),
+            "by": request.user,
+            "arguments": _arguments(operation, asked["arguments"]),
+            "cutoff_at": asked.get("cutoff_at"),
+            "rate": asked.get("rate"),
+        }
+        if asked["dry_run"]:
+            return Response(_plan_body(plan(**wanted)))
         require_reason(operation, asked["reason"])
         with promptly():
-            batch = draft(
-                operation.name,
-                Selection(tuple(asked.get("ids", ())), asked.get("filter", {})),
-                by=request.user,
-                reason=asked["reason"],
-                arguments=_arguments(operation, asked["arguments"]),
-                cutoff_at=asked.get("cutoff_at"),
-                rate=asked.get("rate"),
-                key=idempotency_key(request),
-            )
-            if asked["start"] and batch.status == BatchStatus.DRAFT:
+            batch = draft(**wanted, reason=asked["reason"], key=key)
+            if batch.status == BatchStatus.DRAFT:
                 batch = batches.start(batch.pk, by=request.user)
-        response = Response(self._body(batch), status=202 if asked["start"] else 201)
+        response = Response(self._body(batch), status=202)
         response["Location"] = response.data["url"]
         if batch.is_repeated:
             response["Idempotency-Replayed"] = "true"
@@ -135,12 +143,17 @@ class BatchViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[
 
     @action(detail=True, methods=["post"])
     def start(self, request: Request, pk: str) -> Response:
-        """Start a draft, or go on with what was suspended: 202. What runs already runs on."""
+        """Start a draft, as the console makes them: 202. What runs already runs on."""
         return self._changed(request, pk, batches.start)
 
     @action(detail=True, methods=["post"])
+    def resume(self, request: Request, pk: str) -> Response:
+        """Go on with a batch that was suspended: 202. What runs already runs on."""
+        return self._changed(request, pk, batches.resume)
+
+    @action(detail=True, methods=["post"])
     def suspend(self, request: Request, pk: str) -> Response:
-        """Leave the rest of a batch until it is started again."""
+        """Leave the rest of a batch until it is resumed."""
         return self._changed(request, pk, batches.suspend)
 
     @action(detail=True, methods=["post"])
@@ -168,7 +181,7 @@ class BatchViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[
             "failed_again": came_to.failed_again,
             "groups": batch.groups,
             "log": batch.log,
-            "samples": [{"saga": str(pk), **body_of(plan)} for pk, plan in shown],
+            "samples": _samples(shown),
         }
 
 
@@ -182,3 +195,25 @@ def _arguments(operation: Operation, given: dict[str, Any]) -> dict[str, Any]:
     if not form.is_valid():
         raise serializers.ValidationError({"arguments": form.errors})
     return {name: value for name, value in form.validated_data.items() if name in operation.arguments}
+
+
+def _plan_body(found: BatchPlan) -> dict[str, Any]:
+    batch, refusal = found.batch, found.refusal
+    return {
+        "dry_run": True,
+        "allowed": refusal is None,
+        "refusal": {"code": refusal.code, "detail": str(refusal)} if refusal else None,
+        "operation": batch.operation,
+        "arguments": batch.arguments,
+        "selection": batch.selection,
+        "cutoff_at": utc(batch.cutoff_at),
+        "rate": batch.rate,
+        "total": batch.total,
+        "skipped": batch.skipped,
+        "groups": batch.groups,
+        "samples": _samples(found.samples),
+    }
+
+
+def _samples(previews: list[tuple[UUID, Preview]]) -> list[dict[str, Any]]:
+    return [{"saga": str(pk), **body_of(preview)} for pk, preview in previews]

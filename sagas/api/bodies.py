@@ -151,7 +151,7 @@ class BatchGroupSerializer(Body):
 class BatchLogSerializer(Body):
     """Who started, suspended or stopped a batch."""
 
-    act = serializers.ChoiceField(choices=[(act, act) for act in ("start", "suspend", "stop")])
+    act = serializers.ChoiceField(choices=[(act, act) for act in ("start", "resume", "suspend", "stop")])
     by = serializers.CharField(allow_blank=True)
     at = serializers.DateTimeField()
 
@@ -167,6 +167,23 @@ class ShownBatchSerializer(BatchSerializer):
 
     class Meta(BatchSerializer.Meta):
         fields = (*BatchSerializer.Meta.fields, "healed", "failed_again", "groups", "log", "samples")
+
+
+class BatchPlanSerializer(Body):
+    """What a batch would be, and why it would be refused as things are."""
+
+    dry_run = serializers.BooleanField()
+    allowed = serializers.BooleanField()
+    refusal = RefusalSerializer(allow_null=True)
+    operation = serializers.CharField()
+    arguments = serializers.DictField()
+    selection = serializers.DictField()
+    cutoff_at = serializers.DateTimeField()
+    rate = serializers.IntegerField()
+    total = serializers.IntegerField()
+    skipped = serializers.IntegerField()
+    groups = BatchGroupSerializer(many=True)
+    samples = SampleSerializer(many=True)
 
 
 class DeliveredSerializer(Body):

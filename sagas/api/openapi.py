@@ -21,6 +21,7 @@ from drf_spectacular.utils import (
 from sagas.api import senders
 from sagas.api.batches import ItemQuerySerializer, NewBatchSerializer, NothingSerializer
 from sagas.api.bodies import (
+    BatchPlanSerializer,
     CountsSerializer,
     DefinitionSerializer,
     DeliveredSerializer,
@@ -372,7 +373,7 @@ class BatchViews(_Views):  # type: ignore[no-untyped-call]
                 tags=[TAG],
                 parameters=[IDEMPOTENCY_KEY, LOCATION, REPLAYED],
                 request=NewBatchSerializer,
-                responses=writing({201: ShownBatchSerializer, 202: ShownBatchSerializer}, 409, 422),
+                responses=writing({200: BatchPlanSerializer, 202: ShownBatchSerializer}, 409, 422),
             ),
             "retrieve": extend_schema(
                 tags=[TAG], parameters=[NUMBER], responses=reading(ShownBatchSerializer, 404)
@@ -383,6 +384,7 @@ class BatchViews(_Views):  # type: ignore[no-untyped-call]
                 responses=reading(BatchItemSerializer(many=True), 400, 404),
             ),
             "start": changing,
+            "resume": changing,
             "suspend": changing,
             "stop": changing,
         }

@@ -2,28 +2,36 @@
 
 from __future__ import annotations
 
-from django.http import Http404, HttpRequest, HttpResponse
+from django.http import HttpResponse
 from django.shortcuts import render
 from django.utils.translation import gettext as _
-from django.views.decorators.http import require_safe
+from rest_framework.exceptions import NotFound
+from rest_framework.request import Request
 
 from sagas.api.kinds import KINDS
+from sagas.api.problems import OpenViews
 
 TEMPLATE = "sagas/problems.html"
 
 
-@require_safe
-def problems(request: HttpRequest) -> HttpResponse:
-    """Show all kinds of problem."""
-    kinds = [(code.replace("_", "-"), kind) for code, kind in KINDS.items()]
-    return render(request, TEMPLATE, {"title": _("Problems"), "kinds": kinds})
+class Problems(OpenViews):
+    """All kinds of problem."""
+
+    def get(self, request: Request) -> HttpResponse:
+        """Show them."""
+        kinds = [(code.replace("_", "-"), kind) for code, kind in KINDS.items()]
+        return render(request._request, TEMPLATE, {"title": _("Problems"), "kinds": kinds})
 
 
-@require_safe
-def problem(request: HttpRequest, slug: str) -> HttpResponse:
-    """Show one kind of problem: what it means, and what to do."""
-    code = slug.replace("-", "_")
-    if code not in KINDS:
-        raise Http404(_("There is no such kind of problem."))
-    kind = KINDS[code]
-    return render(request, TEMPLATE, {"title": kind.title, "kind": kind, "code": code})
+class Problem(OpenViews):
+    """One kind of problem."""
+
+    def get(self, request: Request, slug: str) -> HttpResponse:
+        """Show what it means, and what to do."""
+        code = slug.replace("-", "_")
+        if code not in KINDS:
+            raise NotFound(
+                _("There is no kind of problem %(slug)s. They are listed one level up.") % {"slug": slug}
+            )
+        kind = KINDS[code]
+        return render(request._request, TEMPLATE, {"title": kind.title, "kind": kind, "code": code})

@@ -19,6 +19,7 @@ from django.http import Http404
 from django.urls import reverse as path_of
 from django.utils.translation import gettext as _
 from rest_framework import exceptions
+from rest_framework.renderers import JSONRenderer
 from rest_framework.request import Request
 from rest_framework.response import Response
 from rest_framework.reverse import reverse
@@ -83,6 +84,17 @@ class ProblemViews(APIView):
         return response
 
 
+class OpenViews(ProblemViews):
+    """Views for whoever asks, and no part of the schema; their problems are JSON whatever is accepted."""
+
+    authentication_classes = ()
+    permission_classes = ()
+    schema = None
+
+    def perform_content_negotiation(self, request: Request, force: bool = False) -> tuple[Any, str]:
+        return JSONRenderer(), "application/json"
+
+
 def answer(error: Exception, context: dict[str, Any]) -> Response | None:
     """Return the problem for an error. A fault of the server's is logged, and told in no detail."""
     request: Request = context["request"]
@@ -126,12 +138,21 @@ def _response(error: Exception, context: dict[str, Any]) -> Response | None:
             400, "validation_error", _("The request was refused."), errors=_list(error.detail, place)
         )
     else:
-        detail = error.detail if isinstance(error.detail, str) else str(error)
+        detail = _of_method(context) if isinstance(error, exceptions.MethodNotAllowed) else str(error.detail)
         extensions = getattr(error, "extensions", {})
         response.data = _body(error.status_code, str(error.get_codes()), detail, **extensions)
         if retry_after := getattr(error, "retry_after", None):
             response["Retry-After"] = retry_after
     return response
+
+
+def _of_method(context: dict[str, Any]) -> str:
+    told = {
+        "method": context["request"].method,
+        "path": context["request"].path,
+        "allowed": ", ".join(context["view"].allowed_methods),
+    }
+    return _("%(method)s is not for %(path)s, which takes %(allowed)s.") % told
 
 
 def _of_engine(error: SagaError, request: Request) -> Response | None:

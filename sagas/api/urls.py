@@ -1,9 +1,10 @@
 from contextlib import suppress
 
-from django.urls import path
+from django.urls import path, re_path
 from rest_framework.routers import SimpleRouter
 
 from sagas.api import pages
+from sagas.api.addresses import NotHere
 from sagas.api.batches import BatchViewSet
 from sagas.api.definitions import Definitions
 from sagas.api.figures import Health, Stats
@@ -41,8 +42,10 @@ urlpatterns = [
     ),
     path("stats/", Stats.as_view(), name="saga-stats"),
     path("health/", Health.as_view(), name="saga-health"),
-    path("problems/", pages.problems, name="saga-problems"),
-    path("problems/<slug:slug>/", pages.problem, name="saga-problem"),
+    path("problems/", pages.Problems.as_view(), name="saga-problems"),
+    path("problems/<slug:slug>/", pages.Problem.as_view(), name="saga-problem"),
+    # Whatever is below the same prefix has to be included before.
+    re_path("", NotHere.as_view(), name="saga-not-here"),
 ]
 
 with suppress(ImportError):  # drf-spectacular is for projects that publish an OpenAPI schema.

@@ -53,6 +53,11 @@ def start(batch_id: int, *, by: By, reason: str | None = None) -> SagaBatch:
     return _change(batch_id, "start", by, already=BatchStatus.RUNNING, change=partial(_start, reason))
 
 
+def resume(batch_id: int, *, by: By) -> SagaBatch:
+    """Go on with a batch that was suspended. Raises as `start`, for a draft too: nobody has suspended it."""
+    return _change(batch_id, "resume", by, already=BatchStatus.RUNNING, change=partial(_start, None))
+
+
 def suspend(batch_id: int, *, by: By) -> SagaBatch:
     """Leave the rest of a batch until it is started again. Raises as `start`."""
     return _change(batch_id, "suspend", by, already=BatchStatus.SUSPENDED, change=_suspend)
@@ -65,6 +70,7 @@ def stop(batch_id: int, *, by: By) -> SagaBatch:
 
 _FROM = {
     "start": (BatchStatus.DRAFT, BatchStatus.SUSPENDED),
+    "resume": (BatchStatus.SUSPENDED,),
     "suspend": (BatchStatus.RUNNING,),
     "stop": (BatchStatus.DRAFT, BatchStatus.RUNNING, BatchStatus.SUSPENDED),
 }
@@ -80,8 +86,9 @@ def _change(
         if batch.status == already:
             return batch
         if batch.status not in _FROM[act]:
+            advice = "Start it, or stop it." if batch.status == BatchStatus.DRAFT else "Draft another one."
             raise BatchRefused(
-                f"The {batch} cannot {act}: it is {batch.status}. Draft another one.", code="invalid_state"
+                f"The {batch} cannot {act}: it is {batch.status}. {advice}", code="invalid_state"
             )
         change(batch, actor)
         at = utc(database_now(SagaBatch.objects.db))
@@ -108,14 +115,21 @@ def _start(reason: str | None, batch: SagaBatch, actor: Actor) -> None:
 def _refuse_beside_another(batch: SagaBatch) -> None:
     """Let one batch at a time ask an operation of a definition's sagas: two would double its rate."""
     mutexes.take(SagaBatch.objects.db, [f"batch:{batch.operation}:{name}" for name in batch.definitions])
+    if refusal := beside_another(batch):
+        raise refusal
+
+
+def beside_another(batch: SagaBatch) -> BatchRefused | None:
+    """Return why a batch cannot be started while another runs; None if none is in its way."""
     running = SagaBatch.objects.filter(status=BatchStatus.RUNNING, operation=batch.operation)
     for other in running.exclude(pk=batch.pk):
         if both := sorted(other.definitions & batch.definitions):
-            raise BatchRefused(
+            return BatchRefused(
                 f"The {batch.operation} batch was not started: batch {other.pk} does the same with "
                 f"{', '.join(both)}. Wait until it is done, or stop it.",
                 code="batch_running",
             )
+    return None
 
 
 def _suspend(batch: SagaBatch, actor: Actor) -> None:

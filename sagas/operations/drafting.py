@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from datetime import datetime
 from typing import Any
 from uuid import UUID
 
 from django.contrib.auth import get_user_model
 from django.db import IntegrityError, transaction
-from django.db.models import Case, CharField, Count, Q, Value, When
+from django.db.models import Case, CharField, Count, Q, QuerySet, Value, When
 
 from sagas.canonical import canonical, clean_text, gate
 from sagas.clock import database_now
@@ -49,6 +49,25 @@ def draft(
     same `key` by the same actor gives the same batch. Raises `BatchRefused`, `PermissionRefused`,
     `NotStorable`, and `IdempotencyKeyReused` for another wish under the same key.
     """
+    batch = wanted_batch(operation, selection, by=by, reason=reason, arguments=arguments, rate=rate, key=key)
+    try:
+        with transaction.atomic(using=SagaBatch.objects.db):
+            return _store(batch, selection, cutoff_at)
+    except IntegrityError:
+        return _drafted_before(batch)
+
+
+def wanted_batch(
+    operation: str,
+    selection: Selection,
+    *,
+    by: By,
+    reason: str = "",
+    arguments: Mapping[str, Any] | None = None,
+    rate: int | None = None,
+    key: str | None = None,
+) -> SagaBatch:
+    """Return what is wanted as a batch that is not stored. Raises as `draft`."""
     wanted = OPERATIONS[operation]
     actor = Actor.of(by)
     require_permission(wanted, actor)
@@ -65,17 +84,18 @@ def draft(
     )
     if refusal := argument_refusal(wanted, Request(operation, actor, batch.reason, batch.arguments)):
         raise BatchRefused(f"{wanted.label} was not drafted: {refusal.why}", code=refusal.code)
-    try:
-        with transaction.atomic(using=SagaBatch.objects.db):
-            return _store(batch, selection, wanted, cutoff_at)
-    except IntegrityError:
-        return _drafted_before(batch)
+    return batch
 
 
 def samples(batch: SagaBatch, *, by: By) -> list[tuple[UUID, Preview]]:
     """Return what would be done to the first few sagas of a batch."""
     first = batch.items.filter(state=ItemState.PENDING).order_by("id").values_list("saga_id", flat=True)
-    return [(pk, preview(pk, batch.operation, by=by, **batch.arguments)) for pk in first[:SAMPLES]]
+    return previews(batch, first[:SAMPLES], by=by)
+
+
+def previews(batch: SagaBatch, sagas: Iterable[UUID], *, by: By) -> list[tuple[UUID, Preview]]:
+    """Return what would be done to each of these."""
+    return [(pk, preview(pk, batch.operation, by=by, **batch.arguments)) for pk in sagas]
 
 
 def require_permission(operation: Operation, actor: Actor) -> None:
@@ -93,23 +113,10 @@ def user_key(actor: Actor) -> str:
     return str(actor.user.pk)
 
 
-def _store(
-    batch: SagaBatch, selection: Selection, operation: Operation, cutoff_at: datetime | None
-) -> SagaBatch:
+def chosen(batch: SagaBatch, selection: Selection, cutoff_at: datetime | None) -> QuerySet[Any]:
+    """Return a batch's sagas, each with the `state` and `message` of its item, and set its cut-off."""
     now = database_now(SagaBatch.objects.db)
     batch.cutoff_at = min(cutoff_at or now, now)
-    batch.save(force_insert=True)
-    batch.total = _choose(batch, selection, operation)
-    if not batch.total:
-        raise BatchRefused("No batch was drafted: no saga is like that.", code="nothing_selected")
-    batch.groups = _groups(batch)
-    batch.skipped = sum(group["number"] for group in batch.groups if group["skipped"])
-    batch.save(update_fields=["total", "skipped", "groups"])
-    return batch
-
-
-def _choose(batch: SagaBatch, selection: Selection, operation: Operation) -> int:
-    """Write the items: one statement, and no row of it leaves the database."""
     as_seen = Q(created_at__lte=batch.cutoff_at) & (
         Q(status__in=AT_WORK) | Q(updated_at__lte=batch.cutoff_at)
     )
@@ -117,23 +124,19 @@ def _choose(batch: SagaBatch, selection: Selection, operation: Operation) -> int
     if selection.filter:
         sagas = sagas.filter(as_seen)
     state = Case(
-        When(as_seen & operation.candidates(), then=Value(ItemState.PENDING.value)),
+        When(as_seen & OPERATIONS[batch.operation].candidates(), then=Value(ItemState.PENDING.value)),
         default=Value(ItemState.SKIPPED.value),
         output_field=CharField(),
     )
     message = Case(When(~as_seen, then=Value(CHANGED)), default=Value(""), output_field=CharField())
-    rows = sagas.annotate(batch=Value(batch.pk), state=state, message=message).order_by("pk")
-    fields = ("batch", "saga", "status", "revision", "state", "message")
-    return bulk.insert_from(
-        SagaBatchItem, fields, rows.values_list("batch", "id", "status", "revision", "state", "message")
-    )
+    return sagas.annotate(state=state, message=message)
 
 
-def _groups(batch: SagaBatch) -> list[dict[str, Any]]:
-    """Return how many items there are of which kind, the largest group first."""
-    kinds = ("saga__definition", "saga__current_step", "status", "state", "message")
-    counted = batch.items.order_by().values_list(*kinds).annotate(number=Count("pk"))
-    return [
+def count(batch: SagaBatch, rows: QuerySet[Any], of_saga: str = "") -> None:
+    """Note how many rows of a batch there are of which kind. `of_saga` leads from a row to its saga."""
+    kinds = (f"{of_saga}definition", f"{of_saga}current_step", "status", "state", "message")
+    counted = rows.order_by().values_list(*kinds).annotate(number=Count("pk"))
+    batch.groups = [
         {
             "definition": definition,
             "step": step,
@@ -144,6 +147,28 @@ def _groups(batch: SagaBatch) -> list[dict[str, Any]]:
         }
         for definition, step, status, state, message, number in counted.order_by("-number", *kinds)
     ]
+    batch.skipped = sum(group["number"] for group in batch.groups if group["skipped"])
+
+
+def nothing_selected() -> BatchRefused:
+    """Return the refusal of a batch of no saga."""
+    return BatchRefused("No batch was drafted: no saga is like that.", code="nothing_selected")
+
+
+def _store(batch: SagaBatch, selection: Selection, cutoff_at: datetime | None) -> SagaBatch:
+    sagas = chosen(batch, selection, cutoff_at)
+    batch.save(force_insert=True)
+    # One statement, and no row of it leaves the database.
+    rows = sagas.annotate(batch=Value(batch.pk)).order_by("pk")
+    fields = ("batch", "saga", "status", "revision", "state", "message")
+    batch.total = bulk.insert_from(
+        SagaBatchItem, fields, rows.values_list("batch", "id", "status", "revision", "state", "message")
+    )
+    if not batch.total:
+        raise nothing_selected()
+    count(batch, batch.items.all(), "saga__")
+    batch.save(update_fields=["total", "skipped", "groups"])
+    return batch
 
 
 def _token(actor: Actor, key: str | None) -> str | None:

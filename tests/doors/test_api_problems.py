@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import re
 from pathlib import Path
+from urllib.parse import unquote
 
 import pytest
 from django.core.signals import got_request_exception
@@ -18,6 +19,7 @@ from tests.doors.test_api_start import ORDER, URL, assert_problem
 pytestmark = pytest.mark.django_db
 
 PAGES = "/api/v1/problems/"
+NO_SAGA = "01a20d86-dd93-77f4-8eed-43d05ba264a7"
 
 
 def test_all_kinds_are_on_one_page(client):
@@ -38,7 +40,60 @@ def test_a_kind_has_a_page_that_says_what_to_do(client, code):
 
 
 def test_there_is_no_page_of_another_kind(client):
-    assert client.get(f"{PAGES}nonsense/").status_code == 404
+    problem = assert_problem(client.get(f"{PAGES}nonsense/"), 404, "not_found")
+    assert "no kind of problem nonsense" in problem["detail"]
+
+
+NOWHERE = (
+    "",
+    "nonsense/",
+    "nonsense",
+    f"sagas/{NO_SAGA}/nonsense/",
+    f"sagas/{NO_SAGA}/retry/now",
+    "orders/7/x/",
+    "%0A/",
+)
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize("path", NOWHERE)
+@pytest.mark.parametrize("method", ["GET", "POST", "PATCH", "DELETE"])
+def test_an_address_where_nothing_is_is_a_problem_too(client, settings, debug, path, method):
+    settings.DEBUG = debug
+    for accepted in ("application/json", "text/html", "application/xml"):
+        response = client.generic(method, f"/api/v1/{path}", headers={"Accept": accepted})
+        problem = assert_problem(response, 404, "not_found")
+        assert problem["detail"].startswith(f"There is nothing at /api/v1/{unquote(path)}. Compare it with")
+
+
+@pytest.mark.parametrize("debug", [True, False])
+def test_an_address_without_its_slash_leads_to_the_one_with_it(api, settings, debug):
+    settings.DEBUG = debug
+    assert api.get(f"{URL.rstrip('/')}?status=failed").headers["Location"] == f"{URL}?status=failed"
+    problem = assert_problem(api.post(URL.rstrip("/"), ORDER), 404, "not_found")
+    assert problem["detail"] == "There is nothing at /api/v1/sagas. Ask /api/v1/sagas/, with the slash."
+    settings.APPEND_SLASH = False
+    assert_problem(api.get(URL.rstrip("/")), 404, "not_found")
+
+
+@pytest.mark.parametrize("debug", [True, False])
+@pytest.mark.parametrize(
+    ("path", "allowed"),
+    [
+        ("sagas/", "GET, POST, HEAD, OPTIONS"),
+        (f"sagas/{NO_SAGA}/retry/", "POST, OPTIONS"),
+        ("stats/", "GET, HEAD, OPTIONS"),
+        ("problems/", "GET, HEAD, OPTIONS"),
+        ("problems/not-found/", "GET, HEAD, OPTIONS"),
+        ("orders/", "GET, POST, HEAD, OPTIONS"),
+    ],
+)
+def test_a_method_that_is_not_for_an_address_is_told_which_are(client, settings, debug, path, allowed):
+    settings.DEBUG = debug
+    response = client.put(f"/api/v1/{path}")
+    problem = assert_problem(response, 405, "method_not_allowed")
+    assert problem["detail"] == f"PUT is not for /api/v1/{path}, which takes {allowed}."
+    assert response["Allow"] == allowed
 
 
 def test_the_type_of_a_problem_leads_to_its_page(api, client, sagas):

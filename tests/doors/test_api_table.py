@@ -71,11 +71,14 @@ ROWS = [
     ),
     Row("POST", "sagas/{id}/events/", 202, "waiting", event(), "saga-operate"),
     Row("GET", "batches/", 200, "batch"),
-    Row("POST", "batches/", 201, "failed", RETRY, "saga-operate", {"Location"}),
+    Row("POST", "batches/", 200, "failed", RETRY, "saga-operate"),
     Row("GET", "batches/{id}/", 200, "batch"),
     Row("GET", "batches/{id}/items/", 200, "batch"),
     *(Row("POST", f"batches/{{id}}/{act}/", 202, "batch", None, "saga-operate") for act in ("start", "stop")),
-    Row("POST", "batches/{id}/suspend/", 409, "batch", None, "saga-operate"),  # It has not begun.
+    *(  # It has not begun.
+        Row("POST", f"batches/{{id}}/{act}/", 409, "batch", None, "saga-operate")
+        for act in ("suspend", "resume")
+    ),
     Row("GET", "holds/", 200),
     Row("POST", "holds/", 201, "trip", {"definition": "samples.trip"}, "saga-operate"),
     Row("DELETE", "holds/{id}/", 200, "hold", None, "saga-operate"),
@@ -144,7 +147,7 @@ def test_every_address_is_in_the_table():
         assert isinstance(pattern, URLPattern)
         path = re.sub(r"<[^>]+>|\(\?P[^)]+\)|[\^$]|\\Z", "", str(pattern.pattern))
         path = "sagas//operations/retry/" if path == "sagas//operations//" else path
-        assert path in told or "problem" in path
+        assert path in told or "problem" in path or pattern.name == "saga-not-here"
 
 
 @every_row
@@ -287,7 +290,7 @@ def test_times_in_what_a_batch_keeps_end_with_a_z(api, sagas):
     sagas.failed()
     since = "2020-01-01T02:00:00+02:00"
     body = api.post(
-        f"{ROOT}batches/", RETRY | {"start": True, "filter": {"status": "failed", "created_after": since}}
+        f"{ROOT}batches/", RETRY | {"dry_run": False, "filter": {"status": "failed", "created_after": since}}
     ).json()
 
     assert body["selection"]["filter"]["created_at__gt"] == "2020-01-01T00:00:00Z"
