@@ -31,6 +31,11 @@ def reset() -> None:
     _offset = timedelta(0)
 
 
+def offset() -> timedelta:
+    """Return by how much this process's view of the time is shifted."""
+    return _offset
+
+
 class StatementTime(Func):
     """The time at which the statement began, not `shifted` yet: the same text whatever the shift."""
 

@@ -18,7 +18,7 @@ from django_q.brokers.orm import ORM
 from django_q.conf import Conf
 from django_q.tasks import async_task
 
-from sagas.clock import database_now
+from sagas.clock import DatabaseTime, database_now
 from sagas.conf import saga_settings
 from sagas.definitions import registry, subscriptions
 from sagas.models import Wake
@@ -32,6 +32,13 @@ BATCH_TIMEOUT = 60
 """Seconds after which django-q2 may end a worker that is at a batch: a chunk takes a few."""
 MARGIN = timedelta(seconds=10)
 """What a runner may take beyond its budget and its longest step before django-q2 ends it."""
+
+UNHURRIED = "set_config('synchronous_commit', 'off', true)"
+"""SQL with which a transaction of hints does not wait for the disk.
+
+A crash of the database may undo it within the next half second. A later commit that waits takes it to the
+disk as well.
+"""
 
 
 def queue_name() -> str:
@@ -73,7 +80,7 @@ def wake_for_batch(batch_id: int, turn: int) -> None:
 
 def clear_past_wakes(using: str) -> None:
     """Let new wake-ups through: whoever calls this looks at the database next."""
-    Wake.objects.using(using).filter(queue=queue_name(), at__lte=database_now(using)).delete()
+    Wake.objects.using(using).filter(queue=queue_name(), at__lte=DatabaseTime()).delete()
 
 
 def task_timeout() -> int:
@@ -112,8 +119,9 @@ def _wake(at: datetime | None, after: timedelta) -> None:
             second = _whole_second_from(at)
             # The broker compares with its host's clock, and `second` is the database's time.
             broker = _Later(queue_name(), second + (timezone.now() - now))
+    is_part = connections[using].in_atomic_block
     with transaction.atomic(using=using):  # One commit for the flag and the message.
-        if _insert(using, second):
+        if _insert(using, second, unhurried=not is_part):
             _send(broker or get_broker(queue_name()))
 
 
@@ -127,9 +135,13 @@ def _is_set(using: str) -> bool:
     return bool(_execute(using, "SELECT 1 FROM {table} WHERE queue = %s AND at = {second}", None))
 
 
-def _insert(using: str, second: datetime | None) -> bool:
-    """Insert the flag for a second, None being the present one; say whether it was new. One statement."""
-    sql = "INSERT INTO {table} (queue, at) VALUES (%s, {second}) ON CONFLICT DO NOTHING RETURNING id"
+def _insert(using: str, second: datetime | None, *, unhurried: bool) -> bool:
+    """Insert the flag for a second, None being the present one; say whether it was new. One statement.
+
+    `unhurried`: the transaction does not wait for the disk.
+    """
+    told = UNHURRIED if unhurried and connections[using].vendor == "postgresql" else "id"
+    sql = "INSERT INTO {table} (queue, at) VALUES (%s, {second}) ON CONFLICT DO NOTHING RETURNING " + told
     return bool(_execute(using, sql, second))
 
 

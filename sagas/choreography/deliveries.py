@@ -12,7 +12,7 @@ from types import SimpleNamespace
 from typing import Any, TypeAlias
 from uuid import UUID
 
-from django.db.models import F
+from django.db.models import F, QuerySet
 
 from sagas.choreography.delivery import Delivery
 from sagas.clock import DatabaseTime
@@ -93,11 +93,9 @@ def claim(
 
 
 def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool, without: Collection[str]) -> Taken:
-    rows = deliveries_due(without=without).select_for_update(skip_locked=True, no_key=True)[:limit]
-    found = [
-        (now, dict(zip(FIELDS, row, strict=True)))
-        for now, *row in bulk.fetch(rows.values_list(DatabaseTime(), *FIELDS))
-    ]
+    names = tuple(each.name for each in subscriptions if each.name not in without)
+    rows = bulk.fetch_again(_for_us, names, limit, alias=InboxMessage.objects.db)
+    found = [(now, dict(zip(FIELDS, row, strict=True))) for now, *row in rows]
     taken = Taken(full=len(found) >= limit)
     found, taken.apart = _company(found, alone=alone)
     written = []
@@ -125,6 +123,11 @@ def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool, without: Col
             taken.deliveries.append(_delivery(message, row, now))
     bulk.write(InboxMessage.objects.db, bulk.Update(written, CLAIM_FIELDS))
     return taken
+
+
+def _for_us(names: tuple[str, ...], limit: int) -> QuerySet[InboxMessage, tuple[Any, ...]]:
+    rows = deliveries_due(names).select_for_update(skip_locked=True, no_key=True)[:limit]
+    return rows.values_list(DatabaseTime(), *FIELDS)
 
 
 def _company(found: list[Found], *, alone: bool) -> tuple[list[Found], bool]:

@@ -8,15 +8,17 @@ from __future__ import annotations
 
 from collections.abc import Collection, Sequence
 from datetime import datetime, timedelta
+from typing import Any
 from uuid import UUID
 
 from django.db import transaction
+from django.db.models import QuerySet
 
 from sagas.choreography.cases import Case, cases_of
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.definitions import Choreography, Event, choreographies
-from sagas.engine import publications
+from sagas.engine import bulk, publications
 from sagas.engine.bell import announce, news_of
 from sagas.engine.locked import Locked, lock, write
 from sagas.keys import case_id, undo_event_id
@@ -34,13 +36,23 @@ SHORTLY = timedelta(seconds=1)
 
 def keep() -> bool:
     """Bring the cases up to date that have news or are due; say whether there were any."""
-    if not len(choreographies):
+    names = tuple(choreography.name for choreography in choreographies)
+    if not names:
         return False
-    news = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id")
-    heard = {case_id(each) for each in news.values_list("correlation_id", flat=True)[:AT_ONCE]}
-    due = live_cases().filter(due_at__lte=DatabaseTime()).order_by("due_at")
-    wanted = heard | set(due.values_list("pk", flat=True)[:AT_ONCE])
+    alias = Saga.objects.db
+    wanted = {case_id(correlation_id) for (correlation_id,) in bulk.fetch_again(_with_news, alias=alias)}
+    wanted |= {pk for (pk,) in bulk.fetch_again(_due, names, alias=alias)}
     return bool(wanted) and _keep(wanted)
+
+
+def _with_news() -> QuerySet[OutboxMessage, tuple[Any, ...]]:
+    news = OutboxMessage.objects.filter(status=OutboxStatus.PENDING).order_by("id")
+    return news.values_list("correlation_id")[:AT_ONCE]
+
+
+def _due(names: tuple[str, ...]) -> QuerySet[Saga, tuple[Any, ...]]:
+    due = live_cases(names).filter(due_at__lte=DatabaseTime()).order_by("due_at")
+    return due.values_list("pk")[:AT_ONCE]
 
 
 def _keep(wanted: Collection[UUID]) -> bool:

@@ -7,9 +7,9 @@ The only module that writes SQL of its own. On PostgreSQL one statement with dat
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Hashable, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from functools import cache, cached_property, lru_cache
 from typing import Any, NamedTuple
 
@@ -20,6 +20,8 @@ from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
 from django.db.models.lookups import In
 from django.db.models.sql.compiler import SQLCompiler
+
+from sagas import clock
 
 MOST_TEXTS = 500
 """Texts of statements that are remembered: which columns of a batch vary makes another text."""
@@ -124,6 +126,38 @@ def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         cursor.execute(sql, parameters)
         found: list[tuple[Any, ...]] = cursor.fetchall()
         return found
+
+
+def fetch_again(
+    select: Callable[..., QuerySet[Any, tuple[Any, ...]]], *arguments: Hashable, alias: str
+) -> list[tuple[Any, ...]]:
+    """Return what ``select(*arguments)`` selects, as `fetch` does.
+
+    For what is asked many times a second with few different arguments, on which alone, and on `DatabaseTime`,
+    the query may depend: it is made once for each. To make it takes longer than to look and find nothing.
+    """
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        return list(select(*arguments).using(alias))
+    try:
+        sql, parameters = _made(alias, clock.offset(), select, arguments)
+    except EmptyResultSet:
+        return []
+    with _binary_cursor(connection) as cursor:
+        cursor.execute(sql, parameters)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
+
+
+@lru_cache(MOST_TEXTS)
+def _made(
+    alias: str,
+    _clock_offset: timedelta,
+    select: Callable[..., QuerySet[Any, tuple[Any, ...]]],
+    arguments: tuple[Hashable, ...],
+) -> tuple[str, Sequence[Any]]:
+    sql, parameters = select(*arguments).using(alias).query.get_compiler(alias).as_sql()
+    return str(sql), parameters
 
 
 class Reading:

@@ -11,6 +11,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
+from typing import TypeAlias
 from uuid import UUID
 
 from django.db.models import Q, QuerySet
@@ -24,7 +25,7 @@ from sagas.engine.bell import News, announce, news_of
 from sagas.engine.border import Border
 from sagas.engine.errands import Errands, run, store
 from sagas.engine.holds import Holds
-from sagas.engine.locked import Locked, lock
+from sagas.engine.locked import Locked, lock_again
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
@@ -33,6 +34,9 @@ from sagas.models import HistoryKind, Saga
 from sagas.states import AT_WORK
 
 log = logging.getLogger("sagas.engine")
+
+Code: TypeAlias = tuple[tuple[str, int], ...]
+"""The definitions that this code knows, and the version of each."""
 
 
 @dataclass
@@ -70,16 +74,17 @@ def claim(
     `only` restricts the claim to these sagas.
     """
     holds = Holds.in_force() if holds is None else holds
+    among = None if only is None else tuple(only)
     try:
-        return _claim_batch(worker, slots, limit, lease, alone, only, holds)
+        return _claim_batch(worker, slots, limit, lease, alone, among, holds)
     except Exception as error:
-        if is_transient(error) or (only is not None and len(only) == 1):
+        if is_transient(error) or (among is not None and len(among) == 1):
             raise
         log.exception("A batch of sagas could not be claimed; they are claimed one by one.")
     claimed = Claimed()
-    for saga_id in list(_due(only).values_list("pk", flat=True)[:limit]):
+    for saga_id in list(_due(_code(), among).values_list("pk", flat=True)[:limit]):
         try:
-            one = _claim_batch(worker, slots, 1, lease, alone and not claimed.attempts, [saga_id], holds)
+            one = _claim_batch(worker, slots, 1, lease, alone and not claimed.attempts, (saga_id,), holds)
         except Exception as error:
             if not is_transient(error):
                 _put_off(saga_id, error, lease)
@@ -96,18 +101,30 @@ def claim(
 
 def known() -> Q:
     """Select the sagas this code can run: of a registered definition, no newer than the code's version."""
+    return _of(_code())
+
+
+def _code() -> Code:
+    return tuple((definition.name, definition.version) for definition in registry.values())
+
+
+def _of(code: Code) -> Q:
     by_version: dict[int, list[str]] = {}
-    for definition in registry.values():
-        by_version.setdefault(definition.version, []).append(definition.name)
+    for name, version in code:
+        by_version.setdefault(version, []).append(name)
     query = Q(pk__in=[])
     for version, names in by_version.items():
         query |= Q(definition__in=names, version__lte=version)
     return query
 
 
-def _due(only: Sequence[UUID] | None) -> QuerySet[Saga]:
-    due = Saga.objects.filter(known(), status__in=AT_WORK, due_at__lte=DatabaseTime()).order_by("due_at")
+def _due(code: Code, only: tuple[UUID, ...] | None) -> QuerySet[Saga]:
+    due = Saga.objects.filter(_of(code), status__in=AT_WORK, due_at__lte=DatabaseTime()).order_by("due_at")
     return due if only is None else due.filter(pk__in=only)
+
+
+def _for_us(code: Code, only: tuple[UUID, ...] | None, limit: int) -> QuerySet[Saga]:
+    return _due(code, only).select_for_update(skip_locked=True, no_key=True)[:limit]
 
 
 def _put_off(saga_id: UUID, error: Exception, lease: timedelta) -> None:
@@ -126,7 +143,7 @@ def _claim_batch(
     limit: int,
     lease: timedelta,
     alone: bool,
-    only: Sequence[UUID] | None,
+    only: tuple[UUID, ...] | None,
     holds: Holds,
 ) -> Claimed:
     began = monotonic()
@@ -146,11 +163,11 @@ def _claim(
     limit: int,
     lease: timedelta,
     alone: bool,
-    only: Sequence[UUID] | None,
+    only: tuple[UUID, ...] | None,
     holds: Holds,
     began: float,
 ) -> Claimed:
-    found = lock(_due(only).select_for_update(skip_locked=True, no_key=True)[:limit], payload=True)
+    found = lock_again(_for_us, _code(), only, limit)
     batch, apart = company(found, alone=alone)
     claimed = Claimed(full=len(found) >= limit, apart=apart)
     border = Border(slots, Admission(holds), lease)

@@ -10,6 +10,7 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -83,8 +84,12 @@ def run(errands: Errands) -> None:
 
 def run_pending() -> None:
     """Deliver the events that have arrived from outside."""
-    if InboxMessage.objects.filter(status=InboxStatus.PENDING).exists():
+    if bulk.fetch_again(_one_pending, alias=InboxMessage.objects.db):
         nudge(inbox.deliver())
+
+
+def _one_pending() -> QuerySet[InboxMessage, tuple[Any, ...]]:
+    return InboxMessage.objects.filter(status=InboxStatus.PENDING).values_list("pk")[:1]
 
 
 def nudge(sagas: Collection[UUID]) -> None:
@@ -110,6 +115,8 @@ def nudge(sagas: Collection[UUID]) -> None:
 
 def make_room(freed: Counter[str]) -> None:
     """Make due as many of those who wait on each name as there is room for, the longest waiting first."""
+    if not freed:
+        return
     waiting = SagaStep.objects.filter(due_at__gt=DatabaseTime(), saga__status__in=AT_WORK)
     wanted = [name for name, room in freed.items() if room > 0]
     if len(wanted) > 1:  # Most locks are wanted by one saga only.

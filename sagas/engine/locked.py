@@ -8,7 +8,7 @@ order, so that no two batches can wait for each other.
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
@@ -180,6 +180,19 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     names = _names(Saga, *(() if payload else ("input",)))
     rows = bulk.fetch(sagas.values_list(StatementTime(), *names))
     return _with_steps(rows, names, sagas.db, payload=payload)
+
+
+def lock_again(select: Callable[..., QuerySet[Saga]], *arguments: Hashable) -> list[Locked]:
+    """Lock and read what ``select(*arguments)`` selects, with payload; see `bulk.fetch_again`."""
+    names, alias = _names(Saga), Saga.objects.db
+    rows = bulk.fetch_again(_with_columns, select, names, *arguments, alias=alias)
+    return _with_steps(rows, names, alias, payload=True)
+
+
+def _with_columns(
+    select: Callable[..., QuerySet[Saga]], names: tuple[str, ...], *arguments: Hashable
+) -> QuerySet[Saga, tuple[Any, ...]]:
+    return select(*arguments).values_list(StatementTime(), *names)
 
 
 def lock_all(sagas: Sequence[UUID]) -> list[Locked]:

@@ -48,7 +48,7 @@ SPARE = timedelta(seconds=1)
 """A wake-up for the end of a lease comes so much later, and so serves the leases of the next second too."""
 ALONE_FOR = 0.2
 """Seconds for which a companion waits while there are sagas: it would get in the way of the first one."""
-SHORTEST_POLL = 0.01
+SHORTEST_POLL = 0.005
 """Seconds between two looks while sagas keep coming."""
 
 

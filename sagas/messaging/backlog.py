@@ -12,10 +12,12 @@ from sagas.models import InboxMessage, InboxStatus, Saga
 from sagas.states import AT_WORK, SagaKind
 
 
-def deliveries_due(*, later: bool = False, without: Collection[str] = ()) -> QuerySet[InboxMessage]:
-    """Select the deliveries that this code can make now, or `later` too: of each key only the first.
+def deliveries_due(
+    subscribers: Collection[str] | None = None, *, later: bool = False
+) -> QuerySet[InboxMessage]:
+    """Select the deliveries that can be made now, or `later` too: of each key only the first.
 
-    Those to the subscribers `without` are left out.
+    Those to these subscribers; by default to all that the code knows.
     """
     before = InboxMessage.objects.filter(
         subscriber=OuterRef("subscriber"),
@@ -23,17 +25,17 @@ def deliveries_due(*, later: bool = False, without: Collection[str] = ()) -> Que
         seq__lt=OuterRef("seq"),
         status__in=[InboxStatus.DUE, InboxStatus.DEAD],
     ).exclude(key="")
-    known = [subscription.name for subscription in subscriptions if subscription.name not in without]
+    known = [subscription.name for subscription in subscriptions] if subscribers is None else subscribers
     waiting = InboxMessage.objects.filter(status=InboxStatus.DUE, subscriber__in=known)
     if not later:
         waiting = waiting.filter(due_at__lte=DatabaseTime())
     return waiting.filter(Q(key="") | ~Exists(before)).order_by("due_at", "id")
 
 
-def live_cases() -> QuerySet[Saga]:
-    """Select the sagas of choreographies that the code knows and that have not ended."""
-    names = [choreography.name for choreography in choreographies]
-    return Saga.objects.filter(kind=SagaKind.CHOREOGRAPHY, definition__in=names, status__in=AT_WORK)
+def live_cases(names: Collection[str] | None = None) -> QuerySet[Saga]:
+    """Select the sagas of choreographies, by default of all that the code knows, that have not ended."""
+    known = [choreography.name for choreography in choreographies] if names is None else names
+    return Saga.objects.filter(kind=SagaKind.CHOREOGRAPHY, definition__in=known, status__in=AT_WORK)
 
 
 def has_work() -> bool:

@@ -13,7 +13,7 @@ from django.db.models import QuerySet
 from sagas import start_many
 from sagas.clock import DatabaseTime
 from sagas.engine import errands
-from sagas.engine.claims import _due
+from sagas.engine.claims import _code, _for_us
 from sagas.engine.recovery import lost, overdue
 from sagas.models import Saga, SagaStep
 from tests.samples import postgresql_only, step
@@ -37,7 +37,7 @@ def many(define):
 
 
 QUERIES: dict[str, Callable[[], QuerySet[Saga]]] = {
-    "what is due": lambda: _due(None)[:250],
+    "what is due": lambda: _for_us(_code(), None, 250),
     "what is overdue": lambda: overdue(MINUTE)[:100],
     "what was told and not heard": lambda: errands.forgotten()[:100],
     "what got lost": lambda: lost(MINUTE)[:100],

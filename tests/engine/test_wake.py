@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Iterator
+from contextlib import contextmanager
 from datetime import timedelta
 
 import pytest
+from django.db import connection, transaction
 from django.utils import timezone
 from django_q.conf import Conf
 from django_q.models import OrmQ
@@ -15,7 +18,7 @@ from sagas import clock
 from sagas.clock import database_now
 from sagas.models import Wake
 from sagas.wake import TASK, clear_past_wakes, queue_name, task_timeout, wake
-from tests.samples import HOUR, MINUTE, SECOND, step
+from tests.samples import HOUR, MINUTE, SECOND, postgresql_only, step
 
 pytestmark = pytest.mark.django_db
 
@@ -118,3 +121,34 @@ def test_a_runner_has_time_for_its_longest_step(define):
     before = task_timeout()
     define(step("pay", timeout=5 * MINUTE, undo_timeout=HOUR))
     assert task_timeout() - before > 30 * 60
+
+
+@postgresql_only
+def test_a_wake_up_does_not_wait_for_the_disk(transactional_db):
+    with captured() as settings:
+        wake()
+    assert settings == ["off"]
+
+
+@postgresql_only
+def test_a_wake_up_within_a_transaction_leaves_its_commit_alone(transactional_db):
+    with transaction.atomic(), captured() as settings:
+        wake()
+    assert settings == ["on"]
+
+
+@contextmanager
+def captured() -> Iterator[list[str]]:
+    """Collect how the transactions that queue a message are committed."""
+    seen: list[str] = []
+
+    def look(execute, sql, params, many, context):
+        found = execute(sql, params, many, context)
+        if OrmQ._meta.db_table in sql:
+            with connection.cursor() as cursor:
+                cursor.execute("SELECT current_setting('synchronous_commit')")
+                seen.append(cursor.fetchone()[0])
+        return found
+
+    with connection.execute_wrapper(look):
+        yield seen
