@@ -139,8 +139,7 @@ class TestOnPostgreSQL:
             transaction.set_rollback(True)
         assert not taker._listener._hears("tests", seconds=0.2)
 
-    @postgresql_only
-def test_messages_are_taken_in_the_order_of_their_times(self, make, monkeypatch):
+    def test_messages_are_taken_in_the_order_of_their_times(self, make, monkeypatch):
         monkeypatch.setattr(Conf, "BULK", 3)
         now = timezone.now()
         for ago in (2, 5, 1, 4, 3):
@@ -320,14 +319,3 @@ def test_without_a_list_everything_does(make, settings):
     broker.enqueue(SignedPackage.dumps({"func": "os.getpid"}))
     [(_id, message)] = broker.dequeue() or []
     assert SignedPackage.loads(message)["func"] == "os.getpid"
-
-
-@postgresql_only
-def test_messages_are_taken_in_the_order_of_their_times(taker, monkeypatch, settings):
-    monkeypatch.setattr(Conf, "BULK", 2)
-    now = timezone.now()
-    for minutes, payload in ((2, "second"), (3, "first"), (1, "third")):
-        OrmQ.objects.create(key="tests", payload=payload, lock=now - minutes * MINUTE)
-    settings.SAGAS = {key: value for key, value in settings.SAGAS.items() if key != "ALLOWED_TASKS"}
-    assert [message for _key, message in taker.dequeue()] == ["first", "second"]
-    assert [message for _key, message in taker.dequeue()] == ["third"]
