@@ -89,9 +89,16 @@ class Attention(TextChoices):
     DEADLINE = "deadline", _("its deadline passed after the point of no return")
     MISSING_EVENT = "missing_event", _("an expected event is missing")
     DEAD_LETTER = "dead_letter", _("the delivery of an event was given up")
+    DELIVERY_HELD = "delivery_held", _("the delivery of an event is held")
 
 
-NOTICES = (Attention.LATE_EFFECT, Attention.DEADLINE, Attention.MISSING_EVENT, Attention.DEAD_LETTER)
+NOTICES = (
+    Attention.LATE_EFFECT,
+    Attention.DEADLINE,
+    Attention.MISSING_EVENT,
+    Attention.DEAD_LETTER,
+    Attention.DELIVERY_HELD,
+)
 """What a person should know although the saga goes on, or has ended."""
 
 

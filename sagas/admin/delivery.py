@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import dataclass
 from typing import Any
 
-from django import forms
 from django.contrib import admin, messages
 from django.core.exceptions import PermissionDenied
 from django.db.models import QuerySet
@@ -17,20 +14,20 @@ from django.utils.html import format_html, format_html_join
 from django.utils.safestring import SafeString
 from django.utils.text import Truncator
 from django.utils.translation import gettext as _
-from django.utils.translation import gettext_lazy, ngettext
+from django.utils.translation import gettext_lazy
 
-from sagas.admin.events import advice, delivery_badge, offers, took
+from sagas.admin.delivery_acts import ACTS, FOR_LETTERS, FOR_MANY, Act, LetterForm
+from sagas.admin.events import advice, deliveries_of, delivery_badge, held_note, offers, took, with_holds
 from sagas.admin.filters import Filter, TabFilter
 from sagas.admin.message import LATE, EventAdmin
 from sagas.admin.operating import apart_from_requests
-from sagas.admin.operation_forms import MOST_REASON
 from sagas.admin.payloads import payload
 from sagas.admin.tabs import PARAMETER, Tab
 from sagas.admin.times import NOTHING, ago, moment, until
 from sagas.clock import DatabaseTime
 from sagas.exceptions import LetterRefused
 from sagas.figures import letter_groups
-from sagas.models import InboxMessage, InboxStatus
+from sagas.models import IN_THE_WAY, InboxMessage, InboxStatus, OutboxMessage
 from sagas.operations import letters
 from sagas.operations.actors import Actor
 from sagas.redaction import redacted
@@ -38,64 +35,12 @@ from sagas.redaction import redacted
 ERROR_SHOWN = 80
 ALIKE = "alike"
 """Selects the dead letters that are like this one, by its id."""
-SMALL = 100
-"""Of more letters their number has to be typed before something is done about them."""
+EVENT = "event"
+"""Selects the deliveries of an event, by its id in the outbox."""
 AT_ONCE = 500
 """Letters about which something is done in one request."""
 MOST_IDS = 200
 """That an address has room for."""
-
-
-@dataclass(frozen=True)
-class Act:
-    """What may be done about a delivery."""
-
-    label: str | Promise
-    permission: str
-    perform: Callable[..., InboxMessage]
-    needs_reason: bool = True
-
-
-ACTS = {
-    "requeue": Act(gettext_lazy("Deliver again"), letters.REQUEUE, letters.requeue, needs_reason=False),
-    "resolve": Act(gettext_lazy("Resolve"), letters.RESOLVE, letters.resolve),
-    "send_again": Act(gettext_lazy("Send again"), letters.REQUEUE, letters.send_again),
-}
-FOR_MANY = ("requeue", "resolve")
-
-
-class LetterForm(forms.Form):
-    """Why, and of many how many and up to which."""
-
-    last = forms.IntegerField(widget=forms.HiddenInput, required=False)
-    number = forms.IntegerField(
-        label=gettext_lazy("Their number"),
-        help_text=gettext_lazy("Typed by hand, for they are many."),
-        required=False,
-    )
-    reason = forms.CharField(
-        label=gettext_lazy("Reason"),
-        help_text=gettext_lazy("Kept with the delivery, with your name."),
-        required=False,
-        max_length=MOST_REASON,
-        widget=forms.Textarea({"rows": 2}),
-    )
-
-    def __init__(self, request: HttpRequest, act: Act, *, many: int = 0, last: int | None = None) -> None:
-        super().__init__(request.POST if request.method == "POST" else None, initial={"last": last})
-        self._many = many
-        self.fields["reason"].required = act.needs_reason
-        if many <= SMALL:
-            del self.fields["number"]
-        if not many:
-            del self.fields["last"]
-
-    def clean_number(self) -> int | None:
-        """Refuse another number than that of the letters."""
-        given: int | None = self.cleaned_data["number"]
-        if given != self._many:
-            raise forms.ValidationError(_("There are %(number)d of them."), params={"number": self._many})
-        return given
 
 
 def _late(deliveries: QuerySet[Any]) -> QuerySet[Any]:
@@ -117,6 +62,12 @@ TABS = {
             gettext_lazy("Not handled yet"),
             lambda deliveries: deliveries.filter(status=InboxStatus.DUE),
             gettext_lazy("All that was published is handled."),
+        ),
+        Tab(
+            "held",
+            gettext_lazy("Held"),
+            lambda deliveries: deliveries.filter(status=InboxStatus.HELD),
+            gettext_lazy("No delivery is held."),
         ),
         Tab("all", gettext_lazy("All"), lambda deliveries: deliveries, gettext_lazy("No event came yet.")),
     )
@@ -156,11 +107,11 @@ class InboxMessageAdmin(EventAdmin):
         "tries",
         "last_error",
         "since",
-        "acts_if_dead",
+        "acts_if_open",
     )
     list_filter = (InboxTabFilter, AlikeFilter)
     lookups = frozenset({"status__exact", PARAMETER, ALIKE})
-    actions = ("requeue_selected", "resolve_selected")
+    actions = ("requeue_selected", "resolve_selected", "hold_selected", "release_selected")
     fields = (
         ("subscriber", "badge", "acts"),
         "advice",
@@ -175,15 +126,20 @@ class InboxMessageAdmin(EventAdmin):
     )
     act_template = "admin/sagas/inboxmessage/act.html"
 
+    def get_queryset(self, request: HttpRequest) -> QuerySet[Any]:
+        return with_holds(super().get_queryset(request))
+
     @admin.display(description=gettext_lazy("status"))
     def badge(self, message: InboxMessage) -> SafeString:
         return delivery_badge(message)
 
     @admin.display(description=gettext_lazy("status"))
     def status_and_next(self, message: Any) -> SafeString:
-        if message.status != InboxStatus.DUE or message.held_by is not None:
+        shown: SafeString | str = held_note(message)
+        if message.status == InboxStatus.DUE and message.held_by is None:
+            shown = until(message.due_at, message.now)
+        if not shown:
             return delivery_badge(message)
-        shown = until(message.due_at, message.now)
         return format_html('{}<div class="saga-next">{}</div>', delivery_badge(message), shown)
 
     @admin.display(description=gettext_lazy("what to do"))
@@ -215,9 +171,9 @@ class InboxMessageAdmin(EventAdmin):
         links = [(self.url_of("inboxmessage_act", message.pk, act), label) for act, label in offers(message)]
         return format_html_join(" ", '<a class="saga-nowrap" href="{}">{}</a>', links) if links else NOTHING
 
-    @admin.display(description=gettext_lazy("dead letter"))
-    def acts_if_dead(self, message: InboxMessage) -> SafeString | str:
-        return self.acts(message) if message.status == InboxStatus.DEAD else NOTHING
+    @admin.display(description=gettext_lazy("operations"))
+    def acts_if_open(self, message: InboxMessage) -> SafeString | str:
+        return self.acts(message) if message.status in IN_THE_WAY else NOTHING
 
     @admin.display(description=gettext_lazy("what was done about it"))
     def done_about_it(self, message: InboxMessage) -> SafeString | str:
@@ -247,7 +203,7 @@ class InboxMessageAdmin(EventAdmin):
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
     ) -> HttpResponse:
         """List deliveries; whoever can do something about dead letters is first shown those."""
-        may_act = any(Actor.of(request.user).may(ACTS[act].permission) for act in FOR_MANY)
+        may_act = any(Actor.of(request.user).may(ACTS[act].permission) for act in FOR_LETTERS)
         if request.method == "GET" and not request.GET and may_act:
             return HttpResponseRedirect(f"{request.path}?{PARAMETER}=dead")
         return super().changelist_view(request, extra_context)
@@ -257,7 +213,7 @@ class InboxMessageAdmin(EventAdmin):
         if request.GET.get(PARAMETER) != "dead":
             return around
         actor = Actor.of(request.user)
-        may = [act for act in FOR_MANY if actor.may(ACTS[act].permission)]
+        may = [act for act in FOR_LETTERS if actor.may(ACTS[act].permission)]
         around["groups"] = [
             {
                 "group": group,
@@ -277,6 +233,10 @@ class InboxMessageAdmin(EventAdmin):
         """Whether the user may say that letters need no delivery."""
         return Actor.of(request.user).may(letters.RESOLVE)
 
+    def has_hold_permission(self, request: HttpRequest) -> bool:
+        """Whether the user may hold deliveries, and release them."""
+        return Actor.of(request.user).may(letters.HOLD)
+
     @admin.action(description=gettext_lazy("Deliver again…"), permissions=["requeue"])
     def requeue_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self._led_to(request, "requeue", queryset)
@@ -285,11 +245,20 @@ class InboxMessageAdmin(EventAdmin):
     def resolve_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
         return self._led_to(request, "resolve", queryset)
 
+    @admin.action(description=gettext_lazy("Hold…"), permissions=["hold"])
+    def hold_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._led_to(request, "hold", queryset)
+
+    @admin.action(description=gettext_lazy("Release…"), permissions=["hold"])
+    def release_selected(self, request: HttpRequest, queryset: QuerySet[Any]) -> HttpResponse | None:
+        return self._led_to(request, "release", queryset)
+
     def _led_to(self, request: HttpRequest, act: str, queryset: QuerySet[Any]) -> HttpResponse | None:
-        dead = queryset.filter(status=InboxStatus.DEAD).order_by("pk")
-        ids = list(dead.values_list("pk", flat=True)[: MOST_IDS + 1])
+        wanted = ACTS[act]
+        fitting = queryset.filter(status=wanted.about).order_by("pk")
+        ids = list(fitting.values_list("pk", flat=True)[: MOST_IDS + 1])
         if not ids:
-            self.message_user(request, _("None of these is a dead letter."), messages.WARNING)
+            self.message_user(request, str(wanted.words.none), messages.WARNING)
             return None
         if len(ids) > MOST_IDS:
             text = _("Select at most %(most)d of them, or a group of those that failed alike.")
@@ -304,7 +273,7 @@ class InboxMessageAdmin(EventAdmin):
     def act_view(self, request: HttpRequest, letter_id: int, act: str) -> HttpResponse:
         """Say what a delivery is; on POST have it made again, or resolve it."""
         wanted = self._permitted(request, act, ACTS)
-        letter = InboxMessage.objects.filter(pk=letter_id).first()
+        letter = with_holds(InboxMessage.objects.filter(pk=letter_id)).first()
         if letter is None:
             raise Http404(_("There is no delivery %(id)s.") % {"id": letter_id})
         if request.method not in ("GET", "HEAD", "POST"):
@@ -323,29 +292,26 @@ class InboxMessageAdmin(EventAdmin):
 
     @apart_from_requests
     def act_on_many_view(self, request: HttpRequest, act: str) -> HttpResponse:
-        """Say what the letters are; on POST have them delivered again, or resolve them, one by one.
+        """Say which deliveries they are; on POST do it with each, one by one.
 
-        Those that were given up after the page was shown are left.
+        Those that came to stand so after the page was shown are left.
         """
-        wanted = self._permitted(request, act, {name: ACTS[name] for name in FOR_MANY})
+        wanted = self._permitted(request, act, FOR_MANY)
         if request.method not in ("GET", "HEAD", "POST"):
             return HttpResponseNotAllowed(["GET", "POST"])
-        chosen = _chosen(request).order_by("pk")
+        chosen = with_holds(_chosen(request)).filter(status=wanted.about).order_by("pk")
         last = request.POST.get("last", "")
         if last.isdecimal():
             chosen = chosen.filter(pk__lte=int(last[:18]))
         latest, number = chosen.last(), chosen.count()
         if latest is None:
-            self.message_user(request, _("None of these is a dead letter any more."), messages.WARNING)
-            return self._back()
+            self.message_user(request, str(wanted.words.none_left), messages.WARNING)
+            return self._back(wanted)
         form = LetterForm(request, wanted, many=number, last=latest.pk)
         if request.method == "POST" and form.is_valid():
             self._perform_all(request, wanted, chosen, form.cleaned_data["reason"])
-            return self._back()
-        title = ngettext("%(act)s: %(number)d dead letter", "%(act)s: %(number)d dead letters", number) % {
-            "act": wanted.label,
-            "number": number,
-        }
+            return self._back(wanted)
+        title = wanted.words.title % {"act": wanted.label, "number": number}
         return self._act_page(request, wanted, form, latest, title=title, number=number)
 
     def _perform_all(
@@ -359,11 +325,7 @@ class InboxMessageAdmin(EventAdmin):
                 refusals.append(str(refused))
             else:
                 done += 1
-        text = ngettext(
-            "%(act)s was requested for %(number)d dead letter.",
-            "%(act)s was requested for %(number)d dead letters.",
-            done,
-        ) % {"act": act.label, "number": done}
+        text = act.words.done % {"act": act.label, "number": done}
         self.message_user(request, text, messages.SUCCESS if done else messages.WARNING)
         for refusal in refusals[:3]:
             self.message_user(request, refusal, messages.WARNING)
@@ -391,17 +353,22 @@ class InboxMessageAdmin(EventAdmin):
             **context,
         )
 
-    def _back(self) -> HttpResponse:
-        return HttpResponseRedirect(self.url_of("inboxmessage_changelist") + f"?{PARAMETER}=dead", status=303)
+    def _back(self, act: Act) -> HttpResponse:
+        url = self.url_of("inboxmessage_changelist")
+        return HttpResponseRedirect(f"{url}?{PARAMETER}={act.leads_to}", status=303)
 
 
 def _chosen(request: HttpRequest) -> QuerySet[InboxMessage]:
-    """Return the dead letters that an address names: these, or all that are like one."""
+    """Return the deliveries that an address names: these, all of an event, or letters that are like one."""
     if ALIKE in request.GET:
         letter = _letter(request.GET[ALIKE])
         return InboxMessage.objects.none() if letter is None else letters.alike(letter)
+    if EVENT in request.GET:
+        pk = request.GET[EVENT]
+        event = OutboxMessage.objects.filter(pk=int(pk)).first() if _is_id(pk) else None
+        return InboxMessage.objects.none() if event is None else deliveries_of(event)
     ids = [int(each) for each in request.GET.get("ids", "").split(",") if _is_id(each)]
-    return InboxMessage.objects.filter(pk__in=ids[:MOST_IDS], status=InboxStatus.DEAD)
+    return InboxMessage.objects.filter(pk__in=ids[:MOST_IDS])
 
 
 def _letter(text: str) -> InboxMessage | None:

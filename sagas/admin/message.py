@@ -18,7 +18,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy
 
 from sagas.admin.badges import badge
-from sagas.admin.events import delivery_badge, offers, took
+from sagas.admin.events import deliveries_of, delivery_badge, held_note, offers, took, with_holds
 from sagas.admin.filters import TabFilter
 from sagas.admin.payloads import payload
 from sagas.admin.readonly import ReadOnlyAdmin
@@ -119,6 +119,7 @@ OUTBOX_TABS = {
             _with(InboxStatus.DEAD),
             gettext_lazy("No event awaits a person."),
         ),
+        Tab("held", gettext_lazy("Held"), _with(InboxStatus.HELD), gettext_lazy("No event is held.")),
     )
 }
 
@@ -162,6 +163,7 @@ class OutboxMessageAdmin(EventAdmin):
         ).exclude(subscriber=SUBSCRIBER, status__in=[InboxStatus.PENDING, InboxStatus.KEPT])
         return found.annotate(
             is_dead=Exists(mine.filter(status=InboxStatus.DEAD)),
+            is_held=Exists(mine.filter(status=InboxStatus.HELD)),
             is_due=Exists(mine.filter(status=InboxStatus.DUE)),
             is_told=Exists(mine),
         ), may_repeat
@@ -178,6 +180,8 @@ class OutboxMessageAdmin(EventAdmin):
     def how_far(self, message: Any) -> SafeString:
         if message.is_dead:
             return badge(str(InboxStatus.DEAD.label), "✕", "bad")
+        if message.is_held:
+            return badge(str(InboxStatus.HELD.label), "‖", "waiting")
         if message.is_due:
             return badge(_("on its way"), "►", "active")
         if message.is_told:
@@ -196,23 +200,32 @@ class OutboxMessageAdmin(EventAdmin):
 
     @admin.display(description=gettext_lazy("deliveries"))
     def deliveries(self, message: OutboxMessage) -> SafeString:
-        found = InboxMessage.objects.filter(
-            correlation_id=message.correlation_id, event_id=message.event_id
-        ).defer("data")
+        found = list(with_holds(deliveries_of(message)).defer("data").order_by("id"))
+        stand = {delivery.status for delivery in found}
+        of_all = [
+            (self.url_of("inboxmessage_act_on_many", act) + f"?event={message.pk}", label)
+            for act, status, label in (
+                ("hold", InboxStatus.DUE, _("Hold all that are due…")),
+                ("release", InboxStatus.HELD, _("Release all…")),
+            )
+            if status in stand
+        ]
         rows = [
             {
                 "delivery": delivery,
                 "url": self.url_of("inboxmessage_change", delivery.pk),
                 "badge": delivery_badge(delivery),
+                "note": held_note(delivery),
                 "took": took(delivery),
                 "offers": [
                     (self.url_of("inboxmessage_act", delivery.pk, act), label)
                     for act, label in offers(delivery)
                 ],
             }
-            for delivery in found.order_by("id")
+            for delivery in found
         ]
-        return render_to_string("admin/sagas/outboxmessage/deliveries.html", {"rows": rows})
+        template = "admin/sagas/outboxmessage/deliveries.html"
+        return render_to_string(template, {"rows": rows, "of_all": of_all})
 
     def get_urls(self) -> list[URLPattern]:
         view = self.admin_site.admin_view(self.traffic_view)

@@ -133,6 +133,30 @@ KINDS = Kind.table(
         _("Wait until it is, or requeue the dead letter."),
     ),
     (
+        "not_due",
+        409,
+        "The delivery is not due",
+        _("Look at it again: it was handled, or given up."),
+    ),
+    (
+        "already_held",
+        409,
+        "The delivery is held already",
+        _("Nothing is left to do, or release it."),
+    ),
+    (
+        "not_held",
+        409,
+        "The delivery is not held",
+        _("Look at it again: somebody has acted."),
+    ),
+    (
+        "in_flight",
+        409,
+        "The call is being made",
+        _("Hold it when the call has come back, if it is still due."),
+    ),
+    (
         "case_closed",
         409,
         "The case of this letter was undone",

@@ -1,4 +1,4 @@
-"""Events on their way, over HTTP: what was published, and which deliveries were given up."""
+"""Events on their way, over HTTP: what was published, how its deliveries stand, and which were given up."""
 
 from __future__ import annotations
 
@@ -30,7 +30,7 @@ from sagas.keys import MAX_KEY
 from sagas.messaging import MAX_TOPIC
 from sagas.models import DeadLetterAct, InboxMessage, InboxStatus, OutboxMessage
 from sagas.operations.actors import Actor
-from sagas.operations.letters import requeue, resolve
+from sagas.operations.letters import hold, release, requeue, resolve
 
 
 class OutboxSerializer(RowSerializer):
@@ -59,7 +59,7 @@ class OutboxSerializer(RowSerializer):
 
 
 class LetterSerializer(RowSerializer):
-    """A delivery that was given up, and awaits a person or was resolved by one."""
+    """A delivery, and how far it has come. Given up or held it awaits a person."""
 
     data = serializers.DictField(read_only=True)  # type: ignore[assignment]
     headers = serializers.DictField(read_only=True)
@@ -79,6 +79,7 @@ class LetterSerializer(RowSerializer):
             "status",
             "tries",
             "crashes",
+            "due_at",
             "error_class",
             "error",
             "at",
@@ -87,7 +88,7 @@ class LetterSerializer(RowSerializer):
 
 
 class LetterActSerializer(RowSerializer):
-    """What somebody did about a dead letter."""
+    """What somebody did about a delivery."""
 
     data = serializers.DictField(read_only=True)  # type: ignore[assignment]
 
@@ -97,7 +98,7 @@ class LetterActSerializer(RowSerializer):
 
 
 class LetterDetailSerializer(LetterSerializer):
-    """A dead letter by itself, with what was done about it."""
+    """A delivery by itself, with what was done about it."""
 
     acts = LetterActSerializer(many=True, read_only=True)
 
@@ -154,6 +155,12 @@ class LetterFilterSerializer(EventFilterSerializer):
     error_class = serializers.CharField(max_length=200, required=False)
 
 
+class DeliveryFilterSerializer(LetterFilterSerializer):
+    """What a list of deliveries can be narrowed to, each given once."""
+
+    status = serializers.ChoiceField(choices=InboxStatus.choices, required=False)
+
+
 class EventFilter(BaseFilterBackend):
     """Narrows a list as its view's form says, and refuses what that does not know."""
 
@@ -199,22 +206,58 @@ class OutboxViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet
 
 # Not in a transaction of the request: the record of a refusal is committed although the answer is an error.
 @method_decorator(transaction.non_atomic_requests(using=InboxMessage.objects.db), name="dispatch")
-class LetterViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[InboxMessage]):
-    """Deliveries that were given up."""
+class ActedOn(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet[InboxMessage]):
+    """Deliveries, about which something may be done."""
 
-    queryset = InboxMessage.objects.filter(status=InboxStatus.DEAD)
+    queryset = InboxMessage.objects.all()
     serializer_class = LetterSerializer
     permission_classes = (IsAuthenticated, _may("sagas.view_inboxmessage"))
     parser_classes = (SagaJSONParser,)
     pagination_class = EventPagination
     filter_backends = (EventFilter,)
-    filter_form = LetterFilterSerializer
+    filter_form: type[EventFilterSerializer] = LetterFilterSerializer
     throttle_classes = (SagaThrottle,)
 
     @property
     def throttle_scope(self) -> str | None:
         """Whom a project may bound."""
         return "saga-operate" if self.request.method == "POST" else None
+
+    def _act(self, request: Request, pk: str, act: Callable[..., InboxMessage]) -> Response:
+        form = ReasonSerializer(data=request.data)
+        form.is_valid(raise_exception=True)
+        letter = act(_letter(pk).pk, by=request.user, reason=form.validated_data["reason"])
+        return Response(LetterDetailSerializer(_letter(str(letter.pk))).data, status=202)
+
+
+class DeliveryViewSet(ActedOn):
+    """Deliveries of events, one for each subscriber."""
+
+    filter_form = DeliveryFilterSerializer
+
+    def list(self, request: Request) -> Response:
+        """List the deliveries, newest first, page by page."""
+        return super().list(request)
+
+    def retrieve(self, request: Request, pk: str) -> Response:
+        """Show a delivery, and what was done about it."""
+        return Response(LetterDetailSerializer(_letter(pk)).data)
+
+    @action(detail=True, methods=["post"])
+    def hold(self, request: Request, pk: str) -> Response:
+        """Keep a delivery from its subscriber until it is released. Later events of its key wait with it."""
+        return self._act(request, pk, hold)
+
+    @action(detail=True, methods=["post"])
+    def release(self, request: Request, pk: str) -> Response:
+        """Have a delivery that was held made at once: 202, for that takes its time."""
+        return self._act(request, pk, release)
+
+
+class LetterViewSet(ActedOn):
+    """Deliveries that were given up."""
+
+    queryset = InboxMessage.objects.filter(status=InboxStatus.DEAD)
 
     def list(self, request: Request) -> Response:
         """List the dead letters, newest first, page by page."""
@@ -237,15 +280,9 @@ class LetterViewSet(ProblemViews, mixins.ListModelMixin, viewsets.GenericViewSet
         """Say why a dead letter needs no delivery any more. Later events of its key go on."""
         return self._act(request, pk, resolve)
 
-    def _act(self, request: Request, pk: str, act: Callable[..., InboxMessage]) -> Response:
-        form = ReasonSerializer(data=request.data)
-        form.is_valid(raise_exception=True)
-        letter = act(_letter(pk).pk, by=request.user, reason=form.validated_data["reason"])
-        return Response(LetterDetailSerializer(_letter(str(letter.pk))).data, status=202)
-
 
 def _letter(pk: str) -> InboxMessage:
     found = InboxMessage.objects.filter(pk=pk).first() if pk.isdecimal() and len(pk) < 19 else None
     if found is None:
-        raise NotFound(_("There is no dead letter %(id)s.") % {"id": pk})
+        raise NotFound(_("There is no delivery %(id)s.") % {"id": pk})
     return found

@@ -38,6 +38,7 @@ from sagas.api.bodies import (
 from sagas.api.filters import ExpandSerializer, FilterSerializer, HistoryQuerySerializer, PageSerializer
 from sagas.api.headers import LONGEST_WAIT, MAX_IDEMPOTENCY_KEY
 from sagas.api.letters import (
+    DeliveryFilterSerializer,
     EventFilterSerializer,
     LetterDetailSerializer,
     LetterFilterSerializer,
@@ -433,10 +434,12 @@ class OutboxViews(_Views):  # type: ignore[no-untyped-call]
         return {"list": described}
 
 
-class LetterViews(_Views):  # type: ignore[no-untyped-call]
-    """Dead letters."""
+class DeliveryViews(_Views):  # type: ignore[no-untyped-call]
+    """Deliveries."""
 
-    target_class = "sagas.api.letters.LetterViewSet"
+    target_class = "sagas.api.letters.DeliveryViewSet"
+    filter_form: type[EventFilterSerializer] = DeliveryFilterSerializer
+    acts = ("hold", "release")
 
     def methods(self) -> dict[str, Any]:
         act = extend_schema(
@@ -448,15 +451,22 @@ class LetterViews(_Views):  # type: ignore[no-untyped-call]
         return {
             "list": extend_schema(
                 tags=[TAG],
-                parameters=[LetterFilterSerializer],
+                parameters=[self.filter_form],
                 responses=reading(LetterSerializer(many=True), 400),
             ),
             "retrieve": extend_schema(
                 tags=[TAG], parameters=[LETTER_ID], responses=reading(LetterDetailSerializer, 404)
             ),
-            "requeue": act,
-            "resolve": act,
+            **dict.fromkeys(self.acts, act),
         }
+
+
+class LetterViews(DeliveryViews):  # type: ignore[no-untyped-call]
+    """Dead letters."""
+
+    target_class = "sagas.api.letters.LetterViewSet"
+    filter_form = LetterFilterSerializer
+    acts = ("requeue", "resolve")
 
 
 class StatsView(_Views):  # type: ignore[no-untyped-call]

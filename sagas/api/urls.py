@@ -1,6 +1,6 @@
 from contextlib import suppress
 
-from django.urls import path, re_path
+from django.urls import URLPattern, path, re_path
 from rest_framework.routers import SimpleRouter
 
 from sagas.api import pages
@@ -9,7 +9,7 @@ from sagas.api.batches import BatchViewSet
 from sagas.api.definitions import Definitions
 from sagas.api.figures import Health, Stats
 from sagas.api.holds import HoldViewSet
-from sagas.api.letters import LetterViewSet, OutboxViewSet
+from sagas.api.letters import ActedOn, DeliveryViewSet, LetterViewSet, OutboxViewSet
 from sagas.api.publishing import Events
 from sagas.api.streaming import SagaStream
 from sagas.api.viewsets import SagaViewSet
@@ -17,6 +17,20 @@ from sagas.api.viewsets import SagaViewSet
 router = SimpleRouter()
 router.register("sagas", SagaViewSet, basename="saga")
 router.register("batches", BatchViewSet, basename="saga-batch")
+
+
+def _acted_on(under: str, views: type[ActedOn], *acts: str, names: tuple[str, str]) -> list[URLPattern]:
+    """Return the addresses of a list, of one in it, and of what may be done about that."""
+    many, one = names
+    return [
+        path(f"{under}/", views.as_view({"get": "list"}), name=many),
+        path(f"{under}/<str:pk>/", views.as_view({"get": "retrieve"}, detail=True), name=one),
+        *(
+            path(f"{under}/<str:pk>/{act}/", views.as_view({"post": act}, detail=True), name=f"{one}-{act}")
+            for act in acts
+        ),
+    ]
+
 
 urlpatterns = [
     path("saga-definitions/", Definitions.as_view(), name="saga-definitions"),
@@ -26,20 +40,8 @@ urlpatterns = [
     path("holds/<str:pk>/", HoldViewSet.as_view({"delete": "destroy"}), name="saga-hold"),
     path("events/", Events.as_view(), name="saga-events"),
     path("outbox/", OutboxViewSet.as_view({"get": "list"}), name="saga-outbox"),
-    path("dead-letters/", LetterViewSet.as_view({"get": "list"}), name="saga-letters"),
-    path(
-        "dead-letters/<str:pk>/",
-        LetterViewSet.as_view({"get": "retrieve"}, detail=True),
-        name="saga-letter",
-    ),
-    *(
-        path(
-            f"dead-letters/<str:pk>/{act}/",
-            LetterViewSet.as_view({"post": act}, detail=True),
-            name=f"saga-letter-{act}",
-        )
-        for act in ("requeue", "resolve")
-    ),
+    *_acted_on("deliveries", DeliveryViewSet, "hold", "release", names=("saga-deliveries", "saga-delivery")),
+    *_acted_on("dead-letters", LetterViewSet, "requeue", "resolve", names=("saga-letters", "saga-letter")),
     path("stats/", Stats.as_view(), name="saga-stats"),
     path("health/", Health.as_view(), name="saga-health"),
     path("problems/", pages.Problems.as_view(), name="saga-problems"),

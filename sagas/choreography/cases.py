@@ -17,7 +17,7 @@ from sagas.definitions import choreographies, subscriptions
 from sagas.engine.locked import Locked
 from sagas.keys import case_id
 from sagas.messaging.backlog import live_cases
-from sagas.models import InboxMessage, InboxStatus, OutboxMessage, Saga
+from sagas.models import IN_THE_WAY, InboxMessage, InboxStatus, OutboxMessage, Saga
 from sagas.wake import wake_on_commit
 
 
@@ -28,12 +28,18 @@ class Case:
     events: list[OutboxMessage] = field(default_factory=list)
     """In the order of their publication."""
     due: list[InboxMessage] = field(default_factory=list)
+    """Not handled yet, and not given up; those that are held among them."""
     dead: list[InboxMessage] = field(default_factory=list)
 
     @property
     def forward(self) -> list[OutboxMessage]:
         """Those that are not of the way back."""
         return [event for event in self.events if not event.headers.get("is_way_back")]
+
+    @property
+    def held(self) -> list[InboxMessage]:
+        """Those that wait until a person releases them."""
+        return [delivery for delivery in self.due if delivery.status == InboxStatus.HELD]
 
     def is_under_way(self, event_id: UUID) -> bool:
         """Whether somebody has not handled this event yet."""
@@ -51,12 +57,10 @@ def cases_of(sagas: Sequence[Saga]) -> dict[str, Case]:
     cases: defaultdict[str, Case] = defaultdict(Case)
     for event in OutboxMessage.objects.filter(correlation_id__in=ids).order_by("id"):
         cases[event.correlation_id].events.append(event)
-    open_ = InboxMessage.objects.filter(
-        correlation_id__in=ids, status__in=[InboxStatus.DUE, InboxStatus.DEAD]
-    )
+    open_ = InboxMessage.objects.filter(correlation_id__in=ids, status__in=IN_THE_WAY)
     for message in open_.defer("data").order_by("id"):
         case = cases[message.correlation_id]
-        (case.due if message.status == InboxStatus.DUE else case.dead).append(message)
+        (case.dead if message.status == InboxStatus.DEAD else case.due).append(message)
     return cases
 
 
@@ -99,7 +103,9 @@ def close(locked: Locked) -> None:
     A call that may have had an effect outside goes on until it says what came of it, for that may have to be
     undone too. One in a transaction that is not written down yet counts no more.
     """
-    rows = InboxMessage.objects.filter(correlation_id=locked.saga.correlation_id, status=InboxStatus.DUE)
+    rows = InboxMessage.objects.filter(
+        correlation_id=locked.saga.correlation_id, status__in=[InboxStatus.DUE, InboxStatus.HELD]
+    )
     forward = [
         message.pk
         for message in rows.select_for_update(no_key=True).order_by("pk")

@@ -88,15 +88,11 @@ def _brought_up_to_date(locked: Locked, choreography: Choreography, case: Case) 
     if topics.isdisjoint((*choreography.ends, *choreography.undone)):
         saga.due_at = _next_deadline(locked)
     elif case.due or case.dead:
-        saga.due_at = locked.now + SHORTLY
+        # Whoever releases what is held says so: that is no reason to look each second.
+        saga.due_at = locked.now + (LOOK_AGAIN if case.held == case.due and not case.dead else SHORTLY)
     else:
         return _end(locked, is_undone=not topics.isdisjoint(choreography.undone))
-    if case.dead:
-        _need_person(locked, Attention.DEAD_LETTER, case.dead[0].error_class, _told_of(case.dead[0]))
-    elif missing := _missing(locked):
-        _need_person(locked, Attention.MISSING_EVENT, "MissingEvent", _told_of_missing(missing))
-    else:
-        _be_well(locked)
+    _look_after(locked, case.dead, case.held, _missing(locked))
     return []
 
 
@@ -145,10 +141,7 @@ def _go_back(locked: Locked, case: Case) -> list[Event]:
     saga = locked.saga
     saga.due_at = locked.now + LOOK_AGAIN
     letters = [each for each in case.dead if each.headers.get("is_way_back") or each.in_doubt]
-    if letters:
-        _need_person(locked, Attention.DEAD_LETTER, letters[0].error_class, _told_of(letters[0]))
-    else:
-        _be_well(locked)
+    _look_after(locked, letters, case.held)
     if any(not message.headers.get("is_way_back") for message in (*case.due, *letters)):
         saga.due_at = locked.now + SHORTLY
         return []  # What it comes to may have to be undone first.
@@ -189,6 +182,23 @@ def _undoing(event: OutboxMessage, topic: str, pk: UUID) -> Event:
     )
 
 
+def _look_after(
+    locked: Locked,
+    letters: Sequence[InboxMessage],
+    held: Sequence[InboxMessage],
+    missing: Sequence[str] = (),
+) -> None:
+    """Say what a person has to see to, or that there is nothing any more."""
+    if letters:
+        _need_person(locked, Attention.DEAD_LETTER, letters[0].error_class, _told_of(letters[0]))
+    elif held:
+        _need_person(locked, Attention.DELIVERY_HELD, "DeliveryHeld", _told_of_held(held))
+    elif missing:
+        _need_person(locked, Attention.MISSING_EVENT, "MissingEvent", _told_of_missing(missing))
+    else:
+        _be_well(locked)
+
+
 def _need_person(locked: Locked, attention: Attention, error_class: str, error: str) -> None:
     saga = locked.saga
     if (saga.attention, saga.error) == (attention, error):
@@ -210,6 +220,11 @@ def _told_of(letter: InboxMessage) -> str:
     return (
         f"{letter.subscriber} has not handled {letter.topic}: {why}. Requeue the dead letter, or resolve it."
     )
+
+
+def _told_of_held(deliveries: Sequence[InboxMessage]) -> str:
+    topics = dict.fromkeys(f"{each.topic} to {each.subscriber}" for each in deliveries)
+    return f"The delivery of {', '.join(topics)} is held. Release it when it may go on."
 
 
 def _told_of_missing(topics: Sequence[str]) -> str:

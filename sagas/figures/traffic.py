@@ -102,7 +102,7 @@ def _heard() -> Iterable[Heard]:
             topic,
             subscriber,
             done=count[InboxStatus.DONE] + count[InboxStatus.TAKEN] + count[InboxStatus.RESOLVED],
-            due=count[InboxStatus.DUE],
+            due=count[InboxStatus.DUE] + count[InboxStatus.HELD],
             dead=count[InboxStatus.DEAD],
             p50=quantile(lengths, 50) if lengths else None,
             p95=quantile(lengths, 95) if lengths else None,

@@ -8,7 +8,7 @@ from django.db.models import Exists, OuterRef, Q, QuerySet
 
 from sagas.clock import DatabaseTime
 from sagas.definitions import choreographies, subscriptions
-from sagas.models import InboxMessage, InboxStatus, Saga
+from sagas.models import IN_THE_WAY, InboxMessage, InboxStatus, Saga
 from sagas.states import AT_WORK, SagaKind
 
 
@@ -23,7 +23,7 @@ def deliveries_due(
         subscriber=OuterRef("subscriber"),
         key=OuterRef("key"),
         seq__lt=OuterRef("seq"),
-        status__in=[InboxStatus.DUE, InboxStatus.DEAD],
+        status__in=IN_THE_WAY,
     ).exclude(key="")
     known = [subscription.name for subscription in subscriptions] if subscribers is None else subscribers
     waiting = InboxMessage.objects.filter(status=InboxStatus.DUE, subscriber__in=known)

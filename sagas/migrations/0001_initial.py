@@ -204,6 +204,7 @@ class Migration(migrations.Migration):
                             ("kept", "kept"),
                             ("taken", "taken"),
                             ("due", "due"),
+                            ("held", "held"),
                             ("done", "done"),
                             ("dead", "dead letter"),
                             ("resolved", "resolved"),
@@ -236,6 +237,7 @@ class Migration(migrations.Migration):
                 "permissions": (
                     ("requeue_deadletter", "Can have dead letters delivered again"),
                     ("resolve_deadletter", "Can resolve dead letters"),
+                    ("hold_delivery", "Can hold deliveries of events, and release them"),
                 ),
                 "default_permissions": ("view",),
                 "indexes": [
@@ -260,7 +262,7 @@ class Migration(migrations.Migration):
                         models.F("key"),
                         models.F("seq"),
                         condition=models.Q(
-                            ("status__in", ["due", "dead"]), models.Q(("key", ""), _negated=True)
+                            ("status__in", ["due", "held", "dead"]), models.Q(("key", ""), _negated=True)
                         ),
                         name="sagas_inbox_order",
                     ),
@@ -274,6 +276,12 @@ class Migration(migrations.Migration):
                         models.F("id"),
                         condition=models.Q(("status", "dead")),
                         name="sagas_inbox_dead",
+                    ),
+                    models.Index(
+                        models.F("at"),
+                        models.F("id"),
+                        condition=models.Q(("status", "held")),
+                        name="sagas_inbox_held",
                     ),
                 ],
                 "constraints": [
@@ -399,6 +407,7 @@ class Migration(migrations.Migration):
                             ("deadline", "its deadline passed after the point of no return"),
                             ("missing_event", "an expected event is missing"),
                             ("dead_letter", "the delivery of an event was given up"),
+                            ("delivery_held", "the delivery of an event is held"),
                         ],
                         max_length=20,
                         verbose_name="attention",

@@ -6,6 +6,7 @@ from sagas.models.fact import SagaFact
 from sagas.models.history import ActorKind, HistoryEntry, HistoryKind
 from sagas.models.idempotency import IdempotencyRecord
 from sagas.models.message import (
+    IN_THE_WAY,
     DeadLetterAct,
     EventKey,
     InboxMessage,
@@ -19,6 +20,7 @@ from sagas.models.step import SagaStep
 from sagas.models.worker import Wake, Worker
 
 __all__ = [
+    "IN_THE_WAY",
     "ActorKind",
     "BatchStatus",
     "DeadLetterAct",

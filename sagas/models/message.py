@@ -31,12 +31,18 @@ class InboxStatus(models.TextChoices):
     """It has reached the sagas that waited for it."""
     DUE = "due", _("due")
     """Its subscriber has not handled it yet."""
+    HELD = "held", _("held")
+    """A person keeps it from its subscriber until it is released. Later events of its key wait with it."""
     DONE = "done", _("done")
     """Its subscriber has handled it."""
     DEAD = "dead", _("dead letter")
     """It was given up, and awaits a person. Later events of its key wait with it."""
     RESOLVED = "resolved", _("resolved")
     """It was given up, and a person has said that it needs no handling any more."""
+
+
+IN_THE_WAY = [InboxStatus.DUE, InboxStatus.HELD, InboxStatus.DEAD]
+"""A delivery that stands so has to be seen to before what comes after it in its key."""
 
 
 class EventKey(models.Model):
@@ -139,6 +145,7 @@ class InboxMessage(models.Model):
         permissions = (
             ("requeue_deadletter", _("Can have dead letters delivered again")),
             ("resolve_deadletter", _("Can resolve dead letters")),
+            ("hold_delivery", _("Can hold deliveries of events, and release them")),
         )
         ordering = ("id",)
         constraints = (
@@ -165,10 +172,11 @@ class InboxMessage(models.Model):
                 "key",
                 "seq",
                 name="sagas_inbox_order",
-                condition=Q(status__in=[InboxStatus.DUE, InboxStatus.DEAD]) & ~Q(key=""),
+                condition=Q(status__in=IN_THE_WAY) & ~Q(key=""),
             ),
             models.Index("correlation_id", name="sagas_inbox_correlation", condition=~Q(correlation_id="")),
             models.Index("at", "id", name="sagas_inbox_dead", condition=Q(status=InboxStatus.DEAD)),
+            models.Index("at", "id", name="sagas_inbox_held", condition=Q(status=InboxStatus.HELD)),
         )
 
     def __str__(self) -> str:
@@ -176,7 +184,7 @@ class InboxMessage(models.Model):
 
 
 class DeadLetterAct(models.Model):
-    """What a person or program did about a dead letter. Append-only: on PostgreSQL a trigger says so."""
+    """What a person or program did about a delivery. Append-only: on PostgreSQL a trigger says so."""
 
     message = models.ForeignKey(
         InboxMessage, models.CASCADE, related_name="acts", verbose_name=_("dead letter")

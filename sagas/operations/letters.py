@@ -1,6 +1,7 @@
-"""What a person does about a dead letter: have it delivered again, or say that it needs that no more.
+"""What a person does about a delivery.
 
-Whoever lost what they were sent may be sent it again, too.
+A dead letter is delivered again, or said to need that no more; whoever lost what they were sent may be sent
+it again; and what is due may be held, and be released.
 
 Each act is recorded with who, why and how the delivery stood, in the transaction of the act; refused ones
 too. Nothing is deleted.
@@ -18,6 +19,7 @@ from django.utils.translation import gettext as _
 from sagas.canonical import clean_text
 from sagas.choreography import cases
 from sagas.clock import database_now
+from sagas.definitions import subscriptions
 from sagas.exceptions import LetterRefused
 from sagas.keys import case_id
 from sagas.messaging import SUBSCRIBER
@@ -29,6 +31,7 @@ from sagas.wake import wake_on_commit
 
 REQUEUE = "sagas.requeue_deadletter"
 RESOLVE = "sagas.resolve_deadletter"
+HOLD = "sagas.hold_delivery"
 
 
 def requeue(letter_id: int, *, by: By, reason: str = "") -> InboxMessage:
@@ -54,6 +57,23 @@ def send_again(letter_id: int, *, by: By, reason: str) -> InboxMessage:
     its record was committed, and `InboxMessage.DoesNotExist`.
     """
     return _perform(letter_id, "send_again", REQUEUE, by=by, reason=reason, change=_make_due)
+
+
+def hold(letter_id: int, *, by: By, reason: str) -> InboxMessage:
+    """Keep a delivery from its subscriber until it is released; later events of its key wait with it.
+
+    One whose call is being made is refused: it may be held when that has come back. Raises `LetterRefused`,
+    after its record was committed, and `InboxMessage.DoesNotExist`.
+    """
+    return _perform(letter_id, "hold", HOLD, by=by, reason=reason, change=_hold)
+
+
+def release(letter_id: int, *, by: By, reason: str = "") -> InboxMessage:
+    """Have a delivery that was held made at once, with the tries that it had left.
+
+    Raises `LetterRefused`, after its record was committed, and `InboxMessage.DoesNotExist`.
+    """
+    return _perform(letter_id, "release", HOLD, by=by, reason=reason, change=_release)
 
 
 def alike(letter: InboxMessage) -> QuerySet[InboxMessage]:
@@ -120,6 +140,12 @@ def _refusal(
         )
     if operation == "send_again":
         return _not_again(letter, reason, case)
+    if operation == "hold":
+        return _not_to_hold(letter, reason)
+    if operation == "release":
+        if letter.status == InboxStatus.HELD:
+            return None
+        return Refusal("not_held", _("it is %(status)s, and not held.") % {"status": letter.status})
     if letter.status != InboxStatus.DEAD:
         return Refusal("not_dead", _("it is %(status)s, and no dead letter.") % {"status": letter.status})
     is_forward = not letter.headers.get("is_way_back")
@@ -145,6 +171,24 @@ def _not_again(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal 
     return None
 
 
+def _not_to_hold(letter: InboxMessage, reason: str) -> Refusal | None:
+    if letter.status == InboxStatus.HELD:
+        return Refusal("already_held", _("it is held already. Release it when it may go on."))
+    if letter.status != InboxStatus.DUE:
+        return Refusal(
+            "not_due", _("it is %(status)s, and nothing of it is left to hold.") % {"status": letter.status}
+        )
+    if letter.held_by and letter.due_at and letter.due_at > database_now(InboxMessage.objects.db):
+        return Refusal(
+            "in_flight",
+            _("call %(number)d is being made. Hold it when that has come back, if it is still due.")
+            % {"number": letter.tries},
+        )
+    if not reason.strip():
+        return Refusal("reason_required", _("say why it is held."))
+    return None
+
+
 def _locked_case(letter_id: int) -> Saga | None:
     """Return the saga that a delivery belongs to, if it belongs to one.
 
@@ -159,6 +203,18 @@ def _make_due(letter: InboxMessage) -> None:
     letter.tries = letter.crashes = 0
     letter.due_at = database_now(InboxMessage.objects.db)
     letter.began_at = letter.ended_at = None
+
+
+def _hold(letter: InboxMessage) -> None:
+    if letter.held_by is not None:  # Its worker was lost, which counts as when another takes it over.
+        subscription = subscriptions.get(letter.subscriber)
+        letter.crashes += 1
+        letter.in_doubt |= subscription is None or not subscription.atomic
+    letter.status, letter.held_by, letter.due_at = InboxStatus.HELD, None, None
+
+
+def _release(letter: InboxMessage) -> None:
+    letter.status, letter.due_at = InboxStatus.DUE, database_now(InboxMessage.objects.db)
 
 
 def _close(letter: InboxMessage) -> None:

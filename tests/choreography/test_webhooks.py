@@ -17,6 +17,7 @@ from sagas import HALT, PermanentFailure, Webhook
 from sagas.choreography import webhooks
 from sagas.definitions import subscriptions
 from sagas.models import InboxMessage
+from sagas.operations.letters import hold, release
 from sagas.signatures import is_fresh, verify
 from sagas.testing import advance, run_saga
 from tests.samples import HOUR, MINUTE, ONCE, step
@@ -272,3 +273,19 @@ def test_an_event_that_nobody_tells_is_refused_at_start(settings):
     with pytest.raises(ImproperlyConfigured, match="with the events x"):
         webhooks.install()
     assert SECRET not in repr(odd)
+
+
+@pytest.mark.django_db
+def test_what_is_held_is_not_sent_until_it_is_released(hook, receiver, define):
+    hook()
+    receiver.answers = [503]
+    run_saga(define(step("book")), {})
+    sent = len(receiver.received)
+    pk = InboxMessage.objects.get(status="due").pk
+    hold(pk, by="ops", reason="they move house")
+    advance(HOUR)
+    assert len(receiver.received) == sent
+    release(pk, by="ops")
+    advance(MINUTE)
+    assert len(receiver.received) == sent + 1
+    assert InboxMessage.objects.get(pk=pk).status == "done"

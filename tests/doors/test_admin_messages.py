@@ -7,6 +7,7 @@ from django.urls import reverse
 
 from sagas import Event, PermanentFailure, publish
 from sagas.models import DeadLetterAct, InboxMessage, OutboxMessage
+from sagas.operations.letters import hold
 from sagas.testing import run_due, run_saga
 from tests.choreography.conftest import listener  # noqa: F401
 from tests.doors.pages import Page
@@ -135,18 +136,19 @@ def test_whoever_can_do_something_is_first_shown_the_dead_letters(admin, client,
     assert client.get(url).status_code == 200
 
 
-@pytest.mark.parametrize(("tab", "number"), [("dead", 1), ("late", 1), ("due", 2), ("all", 4)])
+@pytest.mark.parametrize(("tab", "number"), [("dead", 1), ("late", 1), ("due", 2), ("held", 1), ("all", 5)])
 def test_tabs_are_by_what_deliveries_need(admin, listener, letter, tab, number):  # noqa: F811
     listener.on("parcel.lost")
     publish(Event("parcel.lost"))
     run_due()
-    publish(Event("parcel.lost"), Event("parcel.lost"))
+    publish(Event("parcel.lost"), Event("parcel.lost"), Event("parcel.lost"))
+    hold(InboxMessage.objects.filter(status="due").latest("pk").pk, by="ops", reason="why")
     late = InboxMessage.objects.filter(status="due")[0]
     InboxMessage.objects.filter(pk=late.pk).update(due_at="2020-01-01T00:00Z")
 
     page = admin.get(reverse("admin:sagas_inboxmessage_changelist"), {"tab": tab})
     assert len(page.context["cl"].result_list) == number
-    events = {"dead": 1, "late": 1, "all": 4}
+    events = {"dead": 1, "late": 1, "held": 1, "all": 5}
     if tab in events:
         page = admin.get(reverse("admin:sagas_outboxmessage_changelist"), {"tab": tab})
         assert len(page.context["cl"].result_list) == events[tab]
@@ -187,7 +189,7 @@ def test_letters_are_selected_in_the_list(admin, letters):
 
 
 def test_of_many_letters_the_number_is_typed(admin, letters, monkeypatch):
-    monkeypatch.setattr("sagas.admin.delivery.SMALL", 2)
+    monkeypatch.setattr("sagas.admin.delivery_acts.SMALL", 2)
     url, last = many_url("requeue", f"alike={letters[0].pk}"), letters[2].pk
     assert "There are 3 of them." in Page(admin.post(url, {"last": last, "number": 2})).text
     assert admin.post(url, {"last": last, "number": 3}).status_code == 303
@@ -261,3 +263,76 @@ def test_who_tells_whom_takes_a_permission(client, users):
     assert client.get(url).status_code == 403
     client.force_login(users.staff("view_outboxmessage", username="tom"))
     assert "No event was published yet." in Page(client.get(url)).text
+
+
+@pytest.fixture
+def due(listener) -> list[InboxMessage]:  # noqa: F811
+    """An event on its way to two subscribers."""
+    listener.on("parcel.sent", name="tests.mail")
+    listener.on("parcel.sent", name="tests.books")
+    publish(Event("parcel.sent", {"card": "4111"}, key="p1"))
+    return list(InboxMessage.objects.order_by("pk"))
+
+
+def test_a_delivery_is_held_and_says_by_whom_and_why(admin, due):
+    assert act_url(due[0], "hold") in Page(admin.get(change_url(due[0]))).links
+    assert "This field is required." in Page(admin.post(act_url(due[0], "hold"), {})).text
+    shown = Page(admin.post(act_url(due[0], "hold"), {"reason": f"it is {EVIL}"}, follow=True))
+    assert shown.refused == []
+    listed = Page(admin.get(reverse("admin:sagas_inboxmessage_changelist"), {"tab": "held"}))
+    event = Page(admin.get(change_url(OutboxMessage.objects.get())))
+    for page in (shown, listed, event, Page(admin.get(act_url(due[0], "release")))):
+        assert "‖ held" in page.text
+        assert "Held by root, 0\xa0minutes ago" in page.text
+        assert f"it is {EVIL}" in page.text
+    assert act_url(due[0], "release") in listed.links & event.links
+    assert "‖ held" in Page(admin.get(reverse("admin:sagas_outboxmessage_changelist"))).text
+
+    admin.post(act_url(due[0], "release"), {})
+    due[0].refresh_from_db()
+    assert due[0].status == "due"
+    again = admin.post(act_url(due[0], "release"), {}, follow=True)
+    assert "it is due, and not held" in Page(again).text
+
+
+def test_all_deliveries_of_an_event_are_held_and_released(admin, due):
+    event = OutboxMessage.objects.get()
+    url = many_url("hold", f"event={event.pk}")
+    assert url in Page(admin.get(change_url(event))).links
+    assert "Hold: 2 deliveries" in Page(admin.get(url)).text
+    response = admin.post(url, {"last": due[1].pk, "reason": "not yet"}, follow=True)
+    assert "Hold was requested for 2 deliveries." in Page(response).text
+    run_due()
+    assert set(InboxMessage.objects.values_list("status", flat=True)) == {"held"}
+    url = many_url("release", f"event={event.pk}")
+    assert url in Page(admin.get(change_url(event))).links
+    admin.post(url, {"last": due[1].pk})
+    assert set(InboxMessage.objects.values_list("status", flat=True)) == {"due"}
+    for unknown in ("999", "x", ""):
+        response = admin.get(many_url("hold", f"event={unknown}"))
+        assert response["Location"] == reverse("admin:sagas_inboxmessage_changelist") + "?tab=held"
+
+
+def test_deliveries_are_selected_in_the_list_to_be_held_and_released(admin, due):
+    url = reverse("admin:sagas_inboxmessage_changelist") + "?tab=all"
+    ids = [each.pk for each in due]
+    none = admin.post(url, {"action": "release_selected", "_selected_action": ids}, follow=True)
+    assert "With none of these deliveries that can be done." in Page(none).text
+    for act, status in (("hold", "held"), ("release", "due")):
+        chosen = admin.post(url, {"action": f"{act}_selected", "_selected_action": ids})
+        assert chosen["Location"] == many_url(act, f"ids={ids[0]},{ids[1]}")
+        admin.post(chosen["Location"], {"last": ids[1], "reason": "why"})
+        assert set(InboxMessage.objects.values_list("status", flat=True)) == {status}
+    gone = admin.post(chosen["Location"], {"last": ids[1]}, follow=True)
+    assert "With none of these deliveries that can be done any more." in Page(gone).text
+
+
+def test_holding_in_the_admin_takes_its_permission(client, users, due):
+    client.force_login(users.staff("view_inboxmessage", "requeue_deadletter"))
+    url = reverse("admin:sagas_inboxmessage_changelist")
+    assert "hold_selected" not in client.get(url, {"tab": "all"}).content.decode()
+    for act in ("hold", "release"):
+        assert client.post(act_url(due[0], act), {"reason": "x"}).status_code == 403
+        assert client.get(many_url(act, f"ids={due[0].pk}")).status_code == 403
+    due[0].refresh_from_db()
+    assert due[0].status == "due"

@@ -227,3 +227,43 @@ def test_a_signed_event_is_for_the_saga_that_waits_for_its_subject_and_counts_on
     other.refresh_from_db()
     assert (saga.status, other.status) == ("completed", "running")
     assert saga.steps.get(name="pickup").result == {"by": "van"}
+
+
+@pytest.fixture
+def due(client, listener):
+    listener.on("ticket.sold")
+    send(client, event())
+    return InboxMessage.objects.get(status="due")
+
+
+def test_a_delivery_is_held_and_released(api, due):
+    url = f"/api/v1/deliveries/{due.pk}/"
+    refused = api.post(f"{url}hold/", {})
+    assert (refused.status_code, refused.json()["code"]) == (400, "reason_required")
+    held = api.post(f"{url}hold/", {"reason": "not before noon"})
+    assert (held.status_code, held.json()["status"], held.json()["due_at"]) == (202, "held", None)
+    [row] = api.get("/api/v1/deliveries/", {"status": "held"}).json()["results"]
+    assert api.get(url).json() == row | {"acts": held.json()["acts"]}
+    act = held.json()["acts"][-1]
+    assert (act["operation"], act["actor"], act["reason"]) == ("hold", "root", "not before noon")
+    again = api.post(f"{url}hold/", {"reason": "once more"})
+    assert (again.status_code, again.json()["code"], again.json()["current_status"]) == (
+        409,
+        "already_held",
+        "held",
+    )
+    assert api.post(f"{url}release/", {}).json()["status"] == "due"
+    run_due()
+    for act, code in (("hold", "not_due"), ("release", "not_held")):
+        handled = api.post(f"{url}{act}/", {"reason": "late"})
+        assert (handled.status_code, handled.json()["code"]) == (409, code)
+    assert api.get("/api/v1/deliveries/", {"status": "lost"}).status_code == 400
+
+
+def test_holding_takes_a_permission(client, users, due):
+    client.force_login(users.staff("view_inboxmessage", "requeue_deadletter"))
+    for act in ("hold", "release"):
+        response = client.post(
+            f"/api/v1/deliveries/{due.pk}/{act}/", {"reason": "x"}, content_type="application/json"
+        )
+        assert (response.status_code, response.json()["code"]) == (403, "permission_denied")

@@ -89,6 +89,12 @@ ROWS = [
         Row("POST", f"dead-letters/{{id}}/{act}/", 202, "letter", {"reason": "mended"}, "saga-operate")
         for act in ("requeue", "resolve")
     ),
+    Row("GET", "deliveries/", 200, "due"),
+    Row("GET", "deliveries/{id}/", 200, "due"),
+    *(
+        Row("POST", f"deliveries/{{id}}/{act}/", 202, of, {"reason": "mended"}, "saga-operate")
+        for act, of in (("hold", "due"), ("release", "held"))
+    ),
     Row("GET", "stats/", 200, headers={"Cache-Control"}),
     Row("POST", "orders/", 201, "product", TEAPOT, "saga-start", {"Location"}),
     Row("GET", "orders/", 200),
@@ -122,9 +128,10 @@ def made(sagas, trip):
                 return draft("retry", Selection(filter={"status": "failed"}), by="code").pk
             case "hold":
                 return hold(definition="samples.trip", by=None).pk
-            case "letter":
+            case "letter" | "due" | "held":
+                status = InboxStatus.DEAD if of == "letter" else InboxStatus(of)
                 return InboxMessage.objects.create(
-                    event_id=event()["id"], subscriber="s", topic="t", status=InboxStatus.DEAD
+                    event_id=event()["id"], subscriber="s", topic="t", status=status
                 ).pk
             case "product":
                 return Product.objects.create(sku="teapot", name="Teapot", price="24.90").pk

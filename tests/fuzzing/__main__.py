@@ -22,7 +22,7 @@ IDENTITIES = ("anonymous", "viewer", "operator")
 ACCEPTED = ["2xx", "3xx", "401", "403", "404", "409", "412", "422"]
 NOT_ALL_IN_THE_SCHEMA = (
     # Cursors are opaque; an order’s products are in the database; a batch’s arguments are its operation’s.
-    r"^/api/v1/(sagas|orders|batches|outbox|dead-letters)/$",
+    r"^/api/v1/(sagas|orders|batches|outbox|deliveries|dead-letters)/$",
     r"/items/$",
     r"^/api/v1/sagas/\{id\}/[a-z]+/$",  # The saga says which steps it has. And If-Match is drawn unquoted.
     r"/operations/\{name\}/$",

@@ -34,7 +34,10 @@ class Command(BaseCommand):
         with transaction.atomic():
             for name, codenames in (
                 (VIEWERS, viewing),
-                (OPERATORS, viewing | operating | {"start_saga", "hold_saga", "deliver_event"}),
+                (
+                    OPERATORS,
+                    viewing | operating | {"start_saga", "hold_saga", "hold_delivery", "deliver_event"},
+                ),
             ):
                 self._create(name, codenames)
 
