@@ -122,10 +122,7 @@ def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
         sql, parameters = rows.query.get_compiler(rows.db).as_sql()
     except EmptyResultSet:
         return []
-    with _binary_cursor(connection) as cursor:
-        cursor.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+    return _found(connection, sql, parameters)
 
 
 def fetch_again(
@@ -143,10 +140,7 @@ def fetch_again(
         sql, parameters = _made(alias, clock.offset(), select, arguments)
     except EmptyResultSet:
         return []
-    with _binary_cursor(connection) as cursor:
-        cursor.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
+    return _found(connection, sql, parameters)
 
 
 @lru_cache(MOST_TEXTS)
@@ -175,9 +169,7 @@ class Reading:
         connection = connections[self._alias]
         if connection.vendor != "postgresql":
             return list(self._select(values).using(self._alias))
-        with _binary_cursor(connection) as cursor:
-            cursor.execute(self._text, [list(values)])
-            return list(cursor.fetchall())
+        return _found(connection, self._text, [list(values)])
 
     @cached_property
     def _text(self) -> str:
@@ -194,6 +186,13 @@ class Among(In):
         if not self.rhs:
             raise EmptyResultSet
         return f"{left} = ANY(%s)", [*parameters, list(self.rhs)]
+
+
+def _found(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
+    with _binary_cursor(connection) as cursor:
+        cursor.execute(sql, parameters)
+        found: list[tuple[Any, ...]] = cursor.fetchall()
+        return found
 
 
 def _binary_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
