@@ -16,10 +16,11 @@ _FAMILY = (StepKind.SAGA, StepKind.SAGAS)
 
 def upgrade(locked: Locked) -> None:
     """Carry the saga over the migrations that its definition names, and store its steps as they then are."""
+    if _is_up_to_date(locked):
+        return
     before = {step.pk: (step.name, step.stage) for step in locked.steps.values()}
     told = {fact.pk: fact.data.get("step") for fact in locked.facts}
-    if not carry_over(locked):
-        return
+    carry_over(locked)
     saga, steps = locked.saga, list(locked.steps.values())
     SagaStep.objects.filter(pk__in=before.keys() - {step.pk for step in steps}).delete()
     moved = [step for step in steps if step.pk and before[step.pk] != (step.name, step.stage)]
@@ -49,9 +50,9 @@ def carry_over(locked: Locked) -> bool:
 
     A version without a migration changes nothing: the saga keeps the steps it has.
     """
-    saga, definition = locked.saga, locked.definition
-    if saga.version >= definition.version or not definition.migrations:
+    if _is_up_to_date(locked):
         return False
+    saga, definition = locked.saga, locked.definition
     versions = range(saga.version, definition.version)
     migrations = [definition.migrations[version] for version in versions if version in definition.migrations]
     for number, migration in enumerate(migrations, 1):
@@ -65,6 +66,11 @@ def carry_over(locked: Locked) -> bool:
     locked.steps = dict(sorted(locked.steps.items(), key=lambda item: order.get(item[0], len(order))))
     saga.version, saga.steps_total = definition.version, len(locked.steps)
     return True
+
+
+def _is_up_to_date(locked: Locked) -> bool:
+    definition = locked.definition
+    return locked.saga.version >= definition.version or not definition.migrations
 
 
 def _rename(locked: Locked, migration: Migration) -> None:
