@@ -23,10 +23,11 @@ from sagas.definitions import (
 )
 from sagas.engine import births
 from sagas.engine.attempts import Attempt, Held, Settled
+from sagas.engine.beginnings import is_to_be_probed
 from sagas.engine.locked import Locked
 from sagas.engine.outcomes import apply
 from sagas.engine.planner import Begin, Finish, Halt, TurnBack, Wait, Wish, has_passed_pivot, plan
-from sagas.engine.steering import halting, is_to_be_probed, retire_expired_keys, turn_back
+from sagas.engine.steering import halting, retire_expired_keys, turn_back
 from sagas.engine.waiting import give_up
 from sagas.models import SagaStep
 from sagas.states import Attention, Call, Direction, Outcome, SagaStatus, StepKind, StepStatus

@@ -17,7 +17,7 @@ from sagas import participants
 from sagas.choreography import handling
 from sagas.choreography.delivery import Delivery
 from sagas.choreography.delivery import Outcome as DeliveryOutcome
-from sagas.engine import calls, claims, functions, outcomes, settlement, steering
+from sagas.engine import beginnings, calls, claims, functions, outcomes, settlement, steering
 from sagas.engine import locked as locked_rows
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.locked import Locked
@@ -39,7 +39,7 @@ def _key_per_attempt() -> None:
         made = Attempt(*args, **fields)
         return replace(made, idempotency_key=f"{made.idempotency_key}:{made.number}")
 
-    _put(steering, "Attempt", attempt)
+    _put(beginnings, "Attempt", attempt)
 
 
 def _no_fence() -> None:
@@ -88,7 +88,7 @@ def _mark_after_call() -> None:
 
 
 def _count_attempts_at_the_end() -> None:
-    send, fits, apply = steering._send, outcomes.fits, outcomes.apply
+    send, fits, apply = beginnings._send, outcomes.fits, outcomes.apply
 
     def counts(attempt: Attempt) -> bool:
         return attempt.direction is Direction.FORWARD and attempt.call is Call.ACTION
@@ -113,7 +113,7 @@ def _count_attempts_at_the_end() -> None:
             locked.step(settled.attempt.step.name).attempts += 1
         apply(locked, settled)
 
-    _put(steering, "_send", send_uncounted)
+    _put(beginnings, "_send", send_uncounted)
     _put(settlement, "fits", fits_the_next)
     _put(settlement, "apply", count_and_apply)
 
