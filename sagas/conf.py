@@ -66,6 +66,8 @@ class SagaSettings:
     """Sagas a second of which a batch asks its operation, where nothing else is said."""
     alert: str = "sagas.engine.bell.log_alert"
     """Dotted path of a callable ``(saga_id, attention, message)``, called when a saga needs a person."""
+    callback_base: str = ""
+    """Scheme and host at which other systems reach this project, for the URLs of callbacks."""
     problem_base: str = ""
     """Where the pages of the API's kinds of problem are; empty: where the API is."""
     require_idempotency_key: bool = False

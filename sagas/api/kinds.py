@@ -72,6 +72,12 @@ KINDS = Kind.table(
     ("if_match_invalid", 400, "If-Match is malformed", _("Send the ETag of the saga as you got it.")),
     ("not_authenticated", 401, "Nobody is known to ask", _("Send a token, or log in.")),
     ("authentication_failed", 401, "The credentials are not valid", _("Get a new token.")),
+    (
+        "callback_spent",
+        401,
+        "The callback has been used",
+        _("Nothing is left to do: the answer that came first counts."),
+    ),
     ("permission_denied", 403, "A permission is missing", _("Ask an administrator for it; detail names it.")),
     (
         "own_saga",

@@ -391,24 +391,43 @@ class BatchViews(_Views):  # type: ignore[no-untyped-call]
         }
 
 
+SIGNED = [
+    OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description=description)
+    for name, description in (
+        (senders.ID, "The message’s id."),
+        (senders.TIMESTAMP, "When it was signed: seconds since 1970."),
+        (senders.SIGNATURE, "As Standard Webhooks has it: `v1,` and the HMAC in base64."),
+    )
+]
+
+
+class CallbackView(_Views):  # type: ignore[no-untyped-call]
+    """Answers to sagas that wait."""
+
+    target_class = "sagas.api.callbacks.Callbacks"
+
+    def methods(self) -> dict[str, Any]:
+        token = OpenApiParameter("token", str, OpenApiParameter.PATH, description="As a step handed it out.")
+        described = extend_schema(
+            tags=[TAG],
+            auth=[],
+            parameters=[token, *SIGNED],
+            request={"application/json": {"type": "object", "description": "The data of the event."}},
+            responses=writing({202: DeliveredSerializer}, 404, 409),
+        )
+        return {"post": described}
+
+
 class EventsView(_Views):  # type: ignore[no-untyped-call]
     """Publishing."""
 
     target_class = "sagas.api.publishing.Events"
 
     def methods(self) -> dict[str, Any]:
-        signed = [
-            OpenApiParameter(name, str, OpenApiParameter.HEADER, required=True, description=description)
-            for name, description in (
-                (senders.ID, "The event’s id."),
-                (senders.TIMESTAMP, "When it was signed: seconds since 1970."),
-                (senders.SIGNATURE, "As Standard Webhooks has it: `v1,` and the HMAC in base64."),
-            )
-        ]
         described = extend_schema(
             tags=[TAG],
             auth=[],
-            parameters=signed,
+            parameters=SIGNED,
             request=CloudEventSerializer,
             responses=writing({202: PublishedSerializer}, 422),
         )

@@ -6,6 +6,7 @@ from rest_framework.routers import SimpleRouter
 from sagas.api import pages
 from sagas.api.addresses import NotHere
 from sagas.api.batches import BatchViewSet
+from sagas.api.callbacks import Callbacks
 from sagas.api.definitions import Definitions
 from sagas.api.figures import Health, Stats
 from sagas.api.holds import HoldViewSet
@@ -38,6 +39,7 @@ urlpatterns = [
     *router.urls,
     path("holds/", HoldViewSet.as_view({"get": "list", "post": "create"}), name="saga-holds"),
     path("holds/<str:pk>/", HoldViewSet.as_view({"delete": "destroy"}), name="saga-hold"),
+    path("callbacks/<str:token>/", Callbacks.as_view(), name="saga-callback"),
     path("events/", Events.as_view(), name="saga-events"),
     path("outbox/", OutboxViewSet.as_view({"get": "list"}), name="saga-outbox"),
     *_acted_on("deliveries", DeliveryViewSet, "hold", "release", names=("saga-deliveries", "saga-delivery")),

@@ -2,7 +2,7 @@
 
 from sagas.definitions.children import SubSaga, SubSagas
 from sagas.definitions.choreographies import Choreography, Expect, choreographies
-from sagas.definitions.context import StepContext
+from sagas.definitions.context import Callback, StepContext
 from sagas.definitions.definition import QUEUE, REFUSE, OnLocked, Outline, SagaDefinition
 from sagas.definitions.elements import (
     COMPENSATE,
@@ -39,6 +39,7 @@ __all__ = [
     "STANDARD",
     "TURN_BACK",
     "Approval",
+    "Callback",
     "Choreography",
     "Element",
     "Event",

@@ -14,6 +14,18 @@ from sagas.definitions.events import Event
 _log = logging.getLogger("sagas.steps")
 
 
+@dataclass(frozen=True)
+class Callback:
+    """Where another system answers a wait of a saga, once, and what it signs its answer with."""
+
+    url: str
+    secret: str = field(repr=False)
+
+
+def _no_callback(wait: str) -> Callback:
+    raise ValueError(f"No saga is at hand that could be called back to {wait!r}.")
+
+
 @dataclass(frozen=True, kw_only=True, slots=True)
 class StepContext:
     """One attempt of one step: whose it is, what it works on, and under which key."""
@@ -42,11 +54,19 @@ class StepContext:
     published: list[Event] = field(default_factory=list, repr=False, compare=False)
     """What `publish` collected."""
     asked_to_stop: Callable[[], bool] = field(default=lambda: False, repr=False, compare=False)
+    issue_callback: Callable[[str], Callback] = field(default=_no_callback, repr=False, compare=False)
 
     @property
     def cancel_requested(self) -> bool:
         """Whether the saga is to turn back: a long step may look, and raise `PermanentFailure`."""
         return self.asked_to_stop()
+
+    def callback(self, wait: str) -> Callback:
+        """Return where another system is to answer the `WaitForEvent` of this name: the same in each attempt.
+
+        Raises `DefinitionError` if this saga has none, or its key is made of what is not known yet.
+        """
+        return self.issue_callback(wait)
 
     def publish(self, topic: str, data: Mapping[str, Any] | None = None, *, key: str = "") -> None:
         """Tell waiting sagas that something happened, if and when this attempt is recorded as done."""

@@ -18,6 +18,7 @@ from django.utils import timezone
 
 from sagas.canonical import clean_text, gate
 from sagas.definitions import Event, Sleep, StepContext, SubSaga, SubSagas, is_async, registry
+from sagas.engine import callbacks
 from sagas.engine.attempts import Attempt, NotDone, Settled
 from sagas.engine.inputs import validated
 from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
@@ -51,6 +52,7 @@ def context_of(attempt: Attempt) -> StepContext:
         deadline=timezone.now() + step.time_limit(attempt.direction, attempt.call),
         traceparent=current_traceparent.get() or None,
         asked_to_stop=lambda: held.asked_to_stop,
+        issue_callback=lambda wait: callbacks.issue(held, wait),
     )
 
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from datetime import timedelta
+from functools import partial
 from typing import Any
 from uuid import UUID, uuid4
 
@@ -18,6 +19,7 @@ from sagas.choreography.courier import Courier, deliver_due
 from sagas.conf import saga_settings
 from sagas.definitions import SagaDefinition, Step, StepContext
 from sagas.engine.attempts import Attempt
+from sagas.engine.callbacks import callback_to
 from sagas.engine.claims import claim, known
 from sagas.engine.errands import run_pending, sweep
 from sagas.engine.exploration import Path, explore
@@ -62,6 +64,7 @@ def make_context(
         idempotency_key=step_key(saga_id, name, Direction.BACK) if undo else action_key,
         undoes=action_key if undo else None,
         result=result,
+        issue_callback=partial(callback_to, saga_id),
     )
 
 

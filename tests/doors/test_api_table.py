@@ -99,8 +99,8 @@ ROWS = [
     Row("POST", "orders/", 201, "product", TEAPOT, "saga-start", {"Location"}),
     Row("GET", "orders/", 200),
 ]
-OPEN = {"health/", "events/"}
-"""Addresses that ask for no user: see test_api_figures.py and test_api_publishing.py."""
+OPEN = {"health/", "events/", "callbacks//"}
+"""Addresses that ask for no user: see test_api_figures, test_api_publishing and test_api_callbacks."""
 
 
 def rows(*rows: Row) -> pytest.MarkDecorator:
