@@ -22,11 +22,12 @@ from sagas.definitions import REFUSE, Element, Outline, Participant, SagaDefinit
 from sagas.engine import mutexes
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked
+from sagas.engine.remains import with_living_children
 from sagas.engine.transactions import LockTimeout, promptly
 from sagas.exceptions import LockHeld
 from sagas.keys import render_key
 from sagas.models import Pace, Permit, Saga, SagaStep, SemanticLock
-from sagas.states import AT_WORK, LIVE, Direction, SagaStatus, WaitsFor
+from sagas.states import AT_WORK, Direction, SagaStatus, WaitsFor
 
 LOOK_AGAIN = timedelta(minutes=1)
 """Who waits for room is woken when there is some; this is for wake-ups that were lost."""
@@ -59,6 +60,8 @@ class Admission:
     """How much room there is now for those who wait on these names."""
     _own: dict[UUID, list[Permit]] = field(default_factory=dict)
     _ended: set[UUID] = field(default_factory=set)
+    _survived: set[UUID] = field(default_factory=set)
+    """Those of them whose child sagas live."""
     _taken: Counter[str] = field(default_factory=Counter)
     _held: set[tuple[UUID, str, str]] = field(default_factory=set)
     _owner: dict[str, UUID] = field(default_factory=dict)
@@ -164,16 +167,21 @@ class Admission:
         return self._take_limited(locked, element, participant, waited=waited)
 
     def end(self, locked: Locked) -> None:
-        """Note that a saga has ended, for which all was prepared; `close` frees what it held."""
+        """Note that a saga has ended, for which all was prepared; `close` frees what it held.
+
+        The locks of one that was abandoned stay for as long as its child sagas work: they share them.
+        """
         if uses_of(locked.definition).any:
             self._ended.add(locked.saga.pk)
+            if locked.saga.status == SagaStatus.ABANDONED:
+                self._survived |= with_living_children([locked.saga.pk])
 
     def close(self) -> None:
         """Free what the sagas that have ended held, and what this transaction was to give them."""
         ended = self._ended
         for permit in [permit for saga in ended for permit in self._own.get(saga, ())]:
             self._give_back(permit)
-        if locks := [name for name, owner in self._owner.items() if owner in ended]:
+        if locks := [name for name, owner in self._owner.items() if owner in ended - self._survived]:
             SemanticLock.objects.filter(name__in=locks).delete()
         self.freed.update(f"lock:{name}" for name in locks)
         self.freed.update(f"limit:{permit.name}" for permit in self.permits if permit.saga_id in ended)
@@ -307,13 +315,10 @@ def lock_now(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> None:
 
 
 def root_of(saga: Saga) -> UUID:
-    """Return the id of the saga that this one descends from: itself, where it has no parent that lives."""
+    """Return the id of the saga that this one descends from, whether or not that lives: itself, if none."""
     root, parent = saga.pk, saga.parent_id
     while parent is not None:
-        of_parent = Saga.objects.filter(pk=parent, status__in=LIVE).values_list("parent_id").first()
-        if of_parent is None:
-            break
-        root, (parent,) = parent, of_parent
+        root, parent = parent, Saga.objects.values_list("parent_id", flat=True).get(pk=parent)
     return root
 
 

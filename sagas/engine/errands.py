@@ -19,7 +19,7 @@ from django.db.models.expressions import CombinedExpression
 
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
-from sagas.engine import bulk, inbox, publications
+from sagas.engine import bulk, inbox, publications, remains
 from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
 from sagas.engine.facts import FactKind
@@ -135,8 +135,9 @@ def make_room(freed: Counter[str]) -> None:
 
 
 def sweep() -> None:
-    """Find the sagas for which a fact was left and that nobody was told of, and make them due."""
+    """Make due whom nobody has told of a fact that was left for them, or that there is room for them."""
     nudge(set(forgotten().values_list("pk", flat=True)[: inbox.MOST_AT_ONCE]))
+    make_room(remains.clear())
 
 
 def forgotten(before: DatabaseTime | CombinedExpression | None = None) -> QuerySet[Saga]:

@@ -18,8 +18,9 @@ from sagas import (
     offer,
     start,
 )
-from sagas.engine.errands import run_pending
-from sagas.engine.functions import context_of
+from sagas.definitions import registry
+from sagas.engine.errands import run_pending, sweep
+from sagas.engine.functions import context_of, raised
 from sagas.engine.heartbeat import note_wishes
 from sagas.exceptions import LockHeld
 from sagas.models import Hold, Permit, Saga, SemanticLock
@@ -118,19 +119,95 @@ def test_a_lock_of_a_child_is_held_until_its_root_has_ended(define, play, of_par
     assert not SemanticLock.objects.exists()
 
 
-def test_a_child_whose_root_was_abandoned_holds_its_locks_itself(define, play):
-    inner = define(
-        step("pay"), name="samples.inner", input=OrderInput, locks=[LOCK], undo_after_completion=True
-    )
-    root = start(
-        define(SubSaga(inner, input=lambda ctx: {"order_id": "7"}), input=OrderInput), {"order_id": "7"}
-    )
+@pytest.fixture
+def family(define):
+    """A parent whose child is born and not begun, under a lock that both of them want."""
+    options = {"input": OrderInput, "locks": [LOCK]}
+    inner = define(step("pay"), name="samples.inner", undo_after_completion=True, **options)
+    root = start(define(SubSaga(inner, input=lambda ctx: ctx.input), **options), {"order_id": "7"})
     hand = Hand()
-    hand.settle(*hand.call(hand.take()))
-    perform(root.pk, "abandon", by=None)
-    run_due()
-    assert root.children.get().status == "completed"
+    hand.settle(*hand.call(hand.take()), begin=False)
+    assert Saga.objects.count() == 2
+    return root
+
+
+@pytest.mark.parametrize("begins", ["before", "after"])
+def test_the_locks_of_an_abandoned_saga_stay_while_its_children_work(define, play, family, begins):
+    """A child is not kept out by what its parent has left, and nobody else works beside it."""
+    other = define(step("book"), name="samples.other", input=OrderInput, locks=[LOCK])
+    hand = Hand()
+    paying = hand.take() if begins == "before" else []
+    perform(family.pk, "abandon", by=None)
+    waits = start(other, {"order_id": "7"})
+    paying += hand.take()
+    assert [attempt.step.name for attempt in paying] == ["pay"]
+    assert Saga.objects.get(pk=waits.pk).status == "pending"
+    assert dict(SemanticLock.objects.values_list("name", "saga")) == {"order:7": family.pk}
+
+    hand.settle(*hand.call(paying))
+    run_due()  # No clock is moved: who waited is told.
+    assert family.children.get().status == "completed"
+    assert Saga.objects.get(pk=waits.pk).status == "completed"
     assert not SemanticLock.objects.exists()
+
+
+@pytest.mark.parametrize(
+    ("before", "after"),
+    [
+        ({"max_running": 1}, {}),
+        ({"locks": [LOCK]}, {}),
+        ({"participant": Participant("narrow", limit=1)}, {"participant": Participant("narrow")}),
+    ],
+    ids=["a definition's", "a lock", "a participant's"],
+)
+def test_a_limit_that_the_code_has_no_more_is_no_limit(define, play, before, after):
+    """What was taken under it goes with the saga, so that it is whole when the code has it again."""
+
+    def made(participant=None, **options):
+        return define(step("book", participant=participant), input=OrderInput, **options)
+
+    hand = Hand()
+    first, second = (start(made(**before), {"order_id": "7"}) for _ in range(2))
+    attempts = hand.take()
+    assert len(attempts) == 1
+    made(**after)
+    hand.settle(*hand.call(attempts))
+    assert Saga.objects.get(pk=first.pk).status == "completed"
+    assert Permit.objects.exists() or SemanticLock.objects.exists()
+
+    made(**before)
+    sweep()  # Which a supervisor, a schedule and each runner do.
+    assert not Permit.objects.exists()
+    assert not SemanticLock.objects.exists()
+    run_due()  # No clock is moved: who waited was told.
+    assert Saga.objects.get(pk=second.pk).status == "completed"
+
+
+@pytest.mark.parametrize("bound", [{"locks": [LOCK]}, {"max_running": 1}], ids=str)
+def test_what_is_abandoned_gives_back_what_it_held_though_the_code_knows_it_no_more(define, play, bound):
+    play.says("book", RetryLater("busy", delay=HOUR))
+    definition = define(step("book"), input=OrderInput, **bound)
+    saga = run_saga(definition, {"order_id": "7"})
+    registry.remove(definition)
+    perform(saga.pk, "abandon", by=None)
+    sweep()
+    assert not Permit.objects.exists()
+    assert not SemanticLock.objects.exists()
+
+
+def test_what_is_in_use_is_no_remains(define, play):
+    """Of nothing that lives is anything cleared."""
+    narrow = Participant("narrow", limit=2)
+    definition = define(step("book", participant=narrow), input=OrderInput, locks=[LOCK], max_running=2)
+    sagas = [start(definition, {"order_id": key}) for key in "78"]
+    hand = Hand()
+    first, _second = hand.take()
+    hand.settle(raised(first, RetryLater("busy", delay=HOUR), sent=0.0))
+    perform(sagas[0].pk, "suspend", by=None)
+    before = list(Permit.objects.values()), list(SemanticLock.objects.values())
+    assert [len(rows) for rows in before] == [3, 2]
+    sweep()
+    assert (list(Permit.objects.values()), list(SemanticLock.objects.values())) == before
 
 
 @pytest.mark.parametrize("bound", [{"locks": [LOCK]}, {"max_running": 1}], ids=str)

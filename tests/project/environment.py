@@ -8,7 +8,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 
 OURS = (
-    *("SECRET_KEY", "ALLOWED_HOSTS", "DATABASE_URL", "DEBUG"),
+    *("SECRET_KEY", "SECRET_KEY_FALLBACKS", "ALLOWED_HOSTS", "DATABASE_URL", "DEBUG"),
     *("Q_WORKERS", "Q_NOTIFY", "Q_CLUSTER_NAME", "SAGAS_LEASE", "PREPARE_STATEMENTS"),
 )
 
