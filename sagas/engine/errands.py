@@ -23,8 +23,8 @@ from sagas.engine import bulk, inbox, publications, remains
 from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
 from sagas.engine.facts import FactKind
-from sagas.engine.family import is_wanted_back, store_births
-from sagas.engine.locked import Locked, lock, write
+from sagas.engine.family import is_wanted_back, store_births, tell_recalled
+from sagas.engine.locked import Locked, lock, lock_all, write
 from sagas.engine.steering import hear_late_events, turn_back
 from sagas.models import HistoryKind, InboxMessage, InboxStatus, Permit, Saga, SagaFact, SagaStep
 from sagas.states import AT_WORK, SagaStatus
@@ -51,6 +51,7 @@ class Errands:
 def store(batch: Sequence[Locked], admission: Admission) -> Errands:
     """Write a batch and all that goes with it; return what is to be done after the commit."""
     born = store_births(batch)
+    tell_recalled(batch)
     admission.close()
     met = inbox.greet(batch)
     if admission.stale:
@@ -105,10 +106,10 @@ def nudge(sagas: Collection[UUID]) -> None:
         Saga.objects.filter(
             pk__in=[pk for pk, status, held_by in found if status in AT_WORK and held_by is None]
         ).update(due_at=DatabaseTime())
+    if completed := [pk for pk, status, _held_by in found if status == SagaStatus.COMPLETED]:
+        _take_back(completed)
     for pk, status, _held_by in found:
-        if status == SagaStatus.COMPLETED:
-            _take_back(pk)
-        elif status == SagaStatus.COMPENSATED:
+        if status == SagaStatus.COMPENSATED:
             _tell_too_late(pk)
     wake_on_commit(Saga.objects.db)
 
@@ -156,17 +157,26 @@ def forgotten(before: DatabaseTime | CombinedExpression | None = None) -> QueryS
     )
 
 
-def _take_back(saga_id: UUID) -> None:
-    """Turn a completed saga back that its parent has called back."""
+def _take_back(sagas: Sequence[UUID]) -> None:
+    """Turn those of completed sagas back that their parents have called back."""
     try:
         with transaction.atomic(using=Saga.objects.db):
-            for locked in lock(Saga.objects.select_for_update(no_key=True).filter(pk=saga_id)):
-                if is_wanted_back(locked) and registry.named(locked.saga.definition).undo_after_completion:
-                    turn_back(locked)
-                    locked.saga.due_at = locked.now
-                    write([locked])
+            batch = [locked for locked in lock_all(sagas) if is_wanted_back(locked) and _is_undoable(locked)]
+            for locked in batch:
+                turn_back(locked)
+                locked.saga.due_at = locked.now
+            write(batch)
     except IntegrityError:
-        log.warning("Saga %s is not undone yet: another live saga has its business key.", saga_id)
+        if len(sagas) > 1:
+            for saga in sagas:
+                _take_back([saga])
+        else:
+            log.warning("Saga %s is not undone yet: another live saga has its business key.", sagas[0])
+
+
+def _is_undoable(locked: Locked) -> bool:
+    # Of a definition that this code does not know, other code has to hear.
+    return locked.saga.definition in registry and locked.definition.undo_after_completion
 
 
 def _tell_too_late(saga_id: UUID) -> None:

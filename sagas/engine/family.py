@@ -75,12 +75,19 @@ def tell_parent(locked: Locked) -> None:
 
 def call_back(locked: Locked, step: SagaStep) -> None:
     """Have a step's children turn back: those that live, and those that have completed."""
-    for pk in (
-        _children(locked, step)
-        .exclude(status__in=(SagaStatus.COMPENSATED, SagaStatus.ABANDONED))
-        .values_list("pk", flat=True)
-    ):
-        locked.tell(pk, FactKind.TURN_BACK, f"parent:{step.undo_attempts}")
+    locked.recalled[step.name] = f"parent:{step.undo_attempts}"
+
+
+def tell_recalled(batch: Iterable[Locked]) -> None:
+    """Leave the children that a batch calls back the fact that it does: those just born, too."""
+    calling = {locked.saga.pk: locked for locked in batch if locked.recalled}
+    if not calling:
+        return
+    children = Saga.objects.filter(parent__in=calling).order_by("pk")
+    ours = children.exclude(status__in=(SagaStatus.COMPENSATED, SagaStatus.ABANDONED))
+    for pk, parent, step in ours.values_list("pk", "parent_id", "parent_step"):
+        if source := calling[parent].recalled.get(step):
+            calling[parent].tell(pk, FactKind.TURN_BACK, source)
 
 
 def take_stock(batch: Iterable[Locked]) -> None:
@@ -160,10 +167,6 @@ def _result(
         return {status: counts[status] for status in sorted(counts)}
     results = locked.child_results.get(step.name, {})
     return {"saga": str(child_id(locked.saga.pk, step.name)), "results": results}
-
-
-def _children(locked: Locked, step: SagaStep) -> Any:
-    return Saga.objects.filter(parent=locked.saga.pk, parent_step=step.name)
 
 
 def is_family(element: object) -> bool:

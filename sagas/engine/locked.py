@@ -106,6 +106,8 @@ class Locked:
     writes_border_fields: bool = False
     births: list[Saga] = field(default_factory=list)
     """Child sagas, to be stored with it."""
+    recalled: dict[str, str] = field(default_factory=dict)
+    """The steps whose child sagas are to turn back, and the source of that wish."""
     children: dict[str, Counter[str]] = field(default_factory=dict)
     """How many child sagas of the steps that wait for them stand how."""
     child_results: dict[str, dict[str, Any]] = field(default_factory=dict)

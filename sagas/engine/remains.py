@@ -42,10 +42,7 @@ def with_living_children(sagas: Collection[UUID]) -> set[UUID]:
     found: set[UUID] = set()
     while of:
         children = Saga.objects.filter(parent__in=of).values_list("pk", "parent", "status")
-        below = {}
-        for child, parent, status in children:
-            if status in LIVE:
-                found.add(of[parent])
-            below[child] = of[parent]
-        of = {child: root for child, root in below.items() if root not in found}
+        below = [(child, of[parent], status) for child, parent, status in children if parent is not None]
+        found |= {saga for _child, saga, status in below if status in LIVE}
+        of = {child: saga for child, saga, _status in below if saga not in found}
     return found

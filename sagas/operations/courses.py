@@ -216,7 +216,7 @@ def edit(locked: Locked, request: Request) -> None:
     changed = _changed_input(locked, request)
     assert not isinstance(changed, Refusal)
     fields = sorted(name for name in changed if changed[name] != saga.input.get(name))
-    before = {name: saga.input.get(name) for name in fields}
+    before = {name: saga.input[name] for name in fields if name in saga.input}
     # Compensations are given what their actions were, whatever the input is by then.
     begun = SagaStep.objects.filter(saga=saga.pk, started_at__isnull=False, given_input__isnull=True)
     begun.update(given_input=saga.input)

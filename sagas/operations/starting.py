@@ -16,7 +16,7 @@ from sagas.engine.births import business_key, new_saga, store
 from sagas.engine.inputs import validated
 from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused
 from sagas.keys import MAX_KEY, saga_id_for, template_names
-from sagas.models import Saga
+from sagas.models import HistoryKind, Saga
 from sagas.operations.actors import Actor, By
 from sagas.states import LIVE
 from sagas.telemetry import current_saga, traceparent_of
@@ -171,7 +171,7 @@ def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga 
     None: the live saga that held the key has ended since, and the new one can be stored after all.
     """
     if idempotency_key and (same := Saga.objects.filter(pk=saga.pk).first()):
-        if (same.key, canonical(same.input)) != (saga.key, canonical(saga.input)):
+        if (same.key, _first_input(same)) != (saga.key, canonical(saga.input)):
             raise IdempotencyKeyReused(
                 f"The idempotency key {idempotency_key!r} was first used with another input, for {same}. "
                 "Use a new key for a new request."
@@ -185,6 +185,15 @@ def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga 
         "Wait until it has ended, or start with if_live=RETURN to be given it.",
         live,
     )
+
+
+def _first_input(saga: Saga) -> str:
+    """Return what a saga was started with, in canonical form, whatever operators have made of it since."""
+    first = dict(saga.input)
+    edits = saga.history.filter(kind=HistoryKind.ACT, operation="edit").order_by("-id")
+    for data in edits.values_list("data", flat=True):
+        first = {name: value for name, value in first.items() if name not in data["after"]} | data["before"]
+    return canonical(first)
 
 
 def _unstartable(saga: Saga) -> DuplicateKey:

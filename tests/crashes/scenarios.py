@@ -115,9 +115,12 @@ def _offer_early_and_recover(stage: Stage) -> None:
 
 
 def _offer_too_late(stage: Stage) -> None:
-    _run_and_wait(stage)
+    saga = stage.start()
+    run_due()
+    advance(2 * MINUTE)
     stage.tell("paid")
     run_due()
+    stage.operate(saga, "acknowledge")
 
 
 def _two_at_once(stage: Stage) -> None:

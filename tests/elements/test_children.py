@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import pytest
+from django.db import connection
 
-from sagas import CONTINUE, PermanentFailure, RetryLater, SubSaga, SubSagas
+from sagas import CONTINUE, PermanentFailure, RetryLater, SubSaga, SubSagas, start, start_many
 from sagas.keys import child_id
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.testing import run_due, run_saga
+from tests.engine.hands import Hand
+from tests.engine.statements import statements
 from tests.samples import HOUR, OrderInput, statuses, step
 
 pytestmark = pytest.mark.django_db
@@ -138,3 +141,36 @@ def test_a_parent_that_turns_back_calls_back_a_child_at_work(define, play, pay_o
     saga.refresh_from_db()
     assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
     assert play.calls == ["book", "pay", "undo pay", "undo book"]
+
+
+def test_children_that_are_born_as_their_parent_turns_back_are_called_back_at_once(define, play, pay_out):
+    hand = Hand()
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    saga = start(define(child), {})
+    asked_for_input = hand.take()
+    perform(saga.pk, "compensate", by=None)
+    hand.settle(*hand.call(asked_for_input))
+    run_due()  # No clock is moved.
+    saga.refresh_from_db()
+    assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
+    assert play.calls == []
+
+
+@pytest.mark.parametrize("number", [1, 10])
+def test_calling_children_back_asks_no_more_of_the_database_where_they_are_many(
+    define, play, pay_out, number
+):
+    play.always("tell", PermanentFailure("no"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": ctx.key})
+    family = define(child, step("tell"), key="{order_id}", input=OrderInput)
+    parents = start_many(family, [{"order_id": str(n)} for n in range(number)])
+    hand = Hand()
+    outcomes = hand.call(hand.take())
+    while outcomes[0].attempt.step.name != "tell":
+        hand.settle(*outcomes, begin=False)
+        outcomes = hand.call(hand.take())
+    with statements() as asked:
+        hand.settle(*outcomes)
+    children = Saga.objects.filter(parent__in=parents)
+    assert list(children.values_list("status", flat=True)) == ["compensating"] * number
+    assert len(asked) == (11 if connection.vendor == "postgresql" else 15), asked

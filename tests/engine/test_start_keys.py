@@ -8,7 +8,7 @@ import pytest
 from django.db import transaction
 from rest_framework import serializers
 
-from sagas import RETURN, PermanentFailure, SagaDefinition, start
+from sagas import RETURN, PermanentFailure, RetryLater, SagaDefinition, start
 from sagas.engine.births import store
 from sagas.exceptions import (
     DuplicateKey,
@@ -16,6 +16,7 @@ from sagas.exceptions import (
     InputRefused,
 )
 from sagas.models import Saga, SagaStep
+from sagas.operations.performing import perform
 from sagas.testing import run_due, run_saga
 from tests.samples import OrderInput, step
 
@@ -170,3 +171,14 @@ def test_a_start_that_was_lost_makes_the_same_saga_when_it_is_repeated(define):
     definition = define(step("book"))
     lost = start_in_vain(definition, idempotency_key="k")
     assert start(definition, {}, idempotency_key="k").pk == lost.pk
+
+
+def test_who_asks_again_gets_the_saga_though_an_operator_has_edited_its_input(define, play):
+    play.always("pay", RetryLater("busy"))
+    definition = define(step("pay"), input=Anywhere)
+    saga = run_saga(definition, {}, idempotency_key="k")
+    for place in ("here", "there"):
+        perform(saga.pk, "edit", by="ada", input={"place": place})
+    assert start(definition, {}, idempotency_key="k") == saga
+    with pytest.raises(IdempotencyKeyReused):
+        start(definition, {"place": "there"}, idempotency_key="k")

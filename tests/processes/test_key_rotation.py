@@ -1,4 +1,4 @@
-"""SECRET_KEY is changed while django-q2's queue is full: wake-ups that cannot be read are lost, and no saga."""
+"""SECRET_KEY is changed while django-q2's queue is full: it loses wake-ups, and no saga."""
 
 from __future__ import annotations
 
