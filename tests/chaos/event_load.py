@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
-from threading import Event, Lock
+from dataclasses import dataclass, field
 
 from sagas.keys import case_id
 from tests.chaos.client import Client, GaveUp
 from tests.chaos.event_plans import CODA, PlannedCase
 from tests.chaos.letters import Clerk
+from tests.chaos.pace import Clients
 from tests.chaos.parts import SECRET
 
-CLIENTS = 12
 ALL_AGAIN = 20
 """So many events are sent again when all is over."""
 
@@ -34,36 +32,22 @@ class ToldOfEvents:
     planned: dict[str, PlannedCase] = field(default_factory=dict)
 
 
-class EventLoad:
+class EventLoad(Clients[PlannedCase]):
     """The clients who publish, and the clerk who sees to dead letters meanwhile."""
 
+    clients = 12
+    coda = CODA
+
     def __init__(self, client: Client, plans: Iterable[PlannedCase], clerk: Clerk, *, least: int) -> None:
+        super().__init__(plans, least=least)
         self.told = ToldOfEvents()
         self._client = client
-        self._plans = plans
         self._clerk = clerk
-        self._least = least
-        self._enough = Event()
-        self._threads = ThreadPoolExecutor(CLIENTS, thread_name_prefix="publisher")
-        self._pace = ThreadPoolExecutor(2)
-        self._lock = Lock()
-        self._running: list[Future[None]] = []
 
     def begin(self) -> None:
-        """Begin to publish: so many cases at least, and on until there were enough faults."""
-        self._began = time.monotonic()
-        self._paced = self._pace.submit(self._publish_all)
-        self._attended = self._pace.submit(self._clerk.attend_until, self._enough)
-
-    def wait(self) -> None:
-        """Begin no more cases than was to be begun at least, and wait for that. Raises what went wrong."""
-        self._enough.set()
-        self._paced.result()
-        self._attended.result()
-        for future in self._running:
-            future.result()
-        self._threads.shutdown()
-        self._pace.shutdown()
+        """Begin to publish, and to see to dead letters."""
+        super().begin()
+        self._paced.append(self._pace.submit(self._clerk.attend_until, self._enough))
 
     def publish_again(self) -> None:
         """Send the first events once more, when all is over: nothing is to come of that."""
@@ -72,22 +56,13 @@ class EventLoad:
             if not self._client.publish(planned.event, secret=SECRET).body.get("already"):
                 self.told.forgotten.append(event)
 
-    def _publish_all(self) -> None:
-        for planned in self._plans:
-            time.sleep(max(0.0, self._began + planned.at - time.monotonic()))
-            if planned.number >= self._least and self._enough.is_set():
-                break
-            self._begin(planned)
-        for number, last in enumerate(CODA, start=planned.number):
-            self._begin(replace(last, number=number))
-
     def _begin(self, planned: PlannedCase) -> None:
         with self._lock:
             self.told.planned[planned.id] = planned
             self.told.asked.add(planned.event_id)
         if planned.number % 3 == 0:  # Two at the same time.
-            self._running.append(self._threads.submit(self._publish, planned))
-        self._running.append(self._threads.submit(self._see_through, planned))
+            self._submit(self._publish, planned)
+        super()._begin(planned)
 
     def _see_through(self, planned: PlannedCase) -> None:
         self._publish(planned)

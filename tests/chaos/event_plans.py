@@ -5,16 +5,16 @@ from __future__ import annotations
 import random
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
-from itertools import chain, count
 from typing import Any
 from uuid import NAMESPACE_URL, uuid5
 
+from tests.chaos.pace import Timed, paced
 from tests.chaos.parts import ORDERED, PING, SENDER
 from tests.chaos.plans import Fates
 
 
 @dataclass(frozen=True, kw_only=True)
-class PlannedCase:
+class PlannedCase(Timed):
     """A case to be begun by a client."""
 
     topic: str = ORDERED
@@ -22,9 +22,6 @@ class PlannedCase:
     key: str = ""
     undone_after: float | None = None
     """Seconds after which somebody wants it undone."""
-    number: int = 0
-    at: float = 0.0
-    """Seconds from the beginning of the load."""
 
     @property
     def id(self) -> str:
@@ -99,14 +96,8 @@ KEYS = 8
 
 def drawn_cases(chance: random.Random, number: int, *, seconds: float) -> Iterator[PlannedCase]:
     """Plan so many cases over so many seconds, the cast and others by chance; and then more, without end."""
-    first = [
-        *(replace(each, key=_key(chance)) for each in CAST),
-        *(_by_chance(chance) for _ in range(number - len(CAST))),
-    ]
-    chance.shuffle(first)
-    endless = chain(first, (_by_chance(chance) for _ in count()))
-    for nth, planned in enumerate(endless):
-        yield replace(planned, number=nth, at=seconds * nth / number)
+    cast = [replace(each, key=_key(chance)) for each in CAST]
+    return paced(chance, cast, lambda: _by_chance(chance), number, seconds=seconds)
 
 
 def _by_chance(chance: random.Random) -> PlannedCase:

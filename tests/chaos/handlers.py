@@ -6,12 +6,11 @@ import os
 import signal
 from collections.abc import Callable
 from datetime import timedelta
-from typing import Any
 
-from sagas import Choreography, Event, Expect, PermanentFailure, RetryLater, RetryPolicy, publish, subscribe
+from sagas import Choreography, Event, Expect, RetryPolicy, publish, subscribe
 from tests.chaos.ledger import Service
 from tests.chaos.models import Handled
-from tests.chaos.participants import SOON, Failed, asked
+from tests.chaos.participants import Failed, asked, understood
 from tests.chaos.parts import CASE, CHARGED, CLOSED, ORDERED, PARTS, RESERVED, Part
 from tests.chaos.steps import SECOND, TIMEOUT
 from tests.chaos.wire import Message
@@ -34,7 +33,7 @@ CASES = Choreography(
 def _handler(part: Part) -> Callable[[Event], None]:
     def handle_here(event: Event) -> None:
         """Write a row and tell of it, guarded by nothing but the engine."""
-        fate = _understood(asked(_message(part, event, "handle")))
+        fate = understood(asked(_message(part, event, "handle")))
         told = publish(Event(part.tells, event.data, event.key)) if part.tells else [None]
         Handled.objects.create(event=event.id, subscriber=part.name, told=told[0])
         match fate:
@@ -45,7 +44,7 @@ def _handler(part: Part) -> Callable[[Event], None]:
 
     def handle_outside(event: Event) -> None:
         """Ask the world, which knows each event by its id."""
-        _understood(asked(_message(part, event, "undo" if part.undoes else "do")))
+        understood(asked(_message(part, event, "undo" if part.undoes else "do")))
         if part.tells:
             publish(Event(part.tells, {**event.data, "key": str(event.id)}, event.key))
 
@@ -67,17 +66,6 @@ def _message(part: Part, event: Event, what: str) -> Message:
         "results": {},
         "pid": os.getpid(),
     }
-
-
-def _understood(answer: Message) -> Any:
-    match answer["status"]:
-        case 409:
-            raise PermanentFailure("The world refuses.")
-        case 429:
-            raise RetryLater("The world is busy.", delay=SOON)
-        case 500:
-            raise Failed
-    return answer["result"]
 
 
 for _part in PARTS:

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterable
-from concurrent.futures import Future, ThreadPoolExecutor
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from itertools import count
-from threading import Event, Lock
 from uuid import NAMESPACE_URL, uuid5
 
 from tests.chaos.client import Client, GaveUp
+from tests.chaos.pace import Clients
 from tests.chaos.plans import CODA, Act, Planned
 
-CLIENTS = 24
 TOPIC = "chaos.paid"
 UNTIL_IT_WAITS = 30.0
 """Seconds for which an event is offered to a saga that does not wait for it yet."""
@@ -35,43 +33,16 @@ class Told:
     """Starts that came to nothing."""
 
 
-class Load:
-    """The clients of one run."""
+class Load(Clients[Planned]):
+    """The clients who start sagas."""
+
+    clients = 24
+    coda = CODA
 
     def __init__(self, client: Client, plans: Iterable[Planned], *, least: int) -> None:
+        super().__init__(plans, least=least)
         self.told = Told()
-        self._least = least
-        self._enough = Event()
         self._client = client
-        self._plans = plans
-        self._threads = ThreadPoolExecutor(CLIENTS, thread_name_prefix="client")
-        self._pace = ThreadPoolExecutor(1)
-        self._lock = Lock()
-        self._began = 0.0
-        self._running: list[Future[None]] = []
-
-    def begin(self) -> None:
-        """Begin to start sagas: so many at least, and on until there were enough faults."""
-        self._began = time.monotonic()
-        self._paced = self._pace.submit(self._start_all)
-
-    def wait(self) -> None:
-        """Start no more than was to be started at least, and wait for that. Raises what went wrong."""
-        self._enough.set()
-        self._paced.result()
-        for future in self._running:
-            future.result()
-        self._threads.shutdown()
-        self._pace.shutdown()
-
-    def _start_all(self) -> None:
-        for planned in self._plans:
-            time.sleep(max(0.0, self._began + planned.at - time.monotonic()))
-            if planned.number >= self._least and self._enough.is_set():
-                break
-            self._running.append(self._threads.submit(self._see_through, planned))
-        for number, last in enumerate(CODA, start=planned.number):
-            self._running.append(self._threads.submit(self._see_through, replace(last, number=number)))
 
     def _see_through(self, planned: Planned) -> None:
         saga = self._start(planned)

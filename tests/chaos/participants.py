@@ -143,6 +143,18 @@ def asked(message: Message) -> Message:
         raise OutcomeUnknown(str(error)) from error
 
 
+def understood(answer: Message) -> Any:
+    """Return what an answer gives. Raises what it means where it gives nothing."""
+    match answer["status"]:
+        case 409:
+            raise PermanentFailure("The service refuses.")
+        case 429:
+            raise RetryLater("The service is busy.", delay=SOON)
+        case 500:
+            raise Failed
+    return answer["result"]
+
+
 def _message(ctx: StepContext, what: str, name: str, service: Service) -> Message:
     return {
         "ask": what,
@@ -161,14 +173,7 @@ def _message(ctx: StepContext, what: str, name: str, service: Service) -> Messag
 
 
 def _understood(ctx: StepContext, answer: Message) -> dict[str, Any]:
-    match answer["status"]:
-        case 409:
-            raise PermanentFailure("The service refuses.")
-        case 429:
-            raise RetryLater("The service is busy.", delay=SOON)
-        case 500:
-            raise Failed
-    return {**answer["result"], "attempt": ctx.attempt}
+    return {**understood(answer), "attempt": ctx.attempt}
 
 
 def _fates(ctx: StepContext, call: str) -> list[str]:

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import random
 from collections.abc import Iterator, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import partial
-from itertools import chain, count
 from typing import Any
+
+from tests.chaos.pace import Timed, paced
 
 Fates = Mapping[str, Sequence[str]]
 
@@ -21,7 +22,7 @@ class Act:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Planned:
+class Planned(Timed):
     """A saga to be started."""
 
     definition: str
@@ -30,9 +31,6 @@ class Planned:
     purse: str = ""
     event: bool = False
     """Whether the event it waits for comes."""
-    number: int = 0
-    at: float = 0.0
-    """Seconds from the beginning of the load."""
 
     @property
     def key(self) -> str:
@@ -131,11 +129,7 @@ NOT_REFUSED = {"tell"}
 
 def drawn(chance: random.Random, number: int, *, seconds: float) -> Iterator[Planned]:
     """Plan so many sagas over so many seconds, the cast and others by chance; and then more, without end."""
-    first = [*CAST, *(_by_chance(chance) for _ in range(number - len(CAST)))]
-    chance.shuffle(first)
-    endless = chain(first, (_by_chance(chance) for _ in count()))
-    for nth, planned in enumerate(endless):
-        yield replace(planned, number=nth, at=seconds * nth / number)
+    return paced(chance, CAST, lambda: _by_chance(chance), number, seconds=seconds)
 
 
 def _by_chance(chance: random.Random) -> Planned:

@@ -249,8 +249,8 @@ ACTS = [
         _cancel,
         ends=TURNED_BACK,
     ),
-    Scenario("a late effect is undone again", plain(step("a")), _undo_again, ends=TURNED_BACK),
-    Scenario("a late effect is acknowledged", plain(step("a")), _acknowledge, ends=TURNED_BACK),
+    Scenario("a late effect is undone again", plain(step("a")), _undo_again, ends=TURNED_BACK, seen_to=True),
+    Scenario("a late effect is acknowledged", plain(step("a")), _acknowledge, ends=TURNED_BACK, seen_to=True),
     Scenario("it is suspended and resumed", plain(step("a"), step("b")), _suspend_and_resume),
     Scenario("it is suspended while at work", plain(step("a"), step("b")), _suspend_while_at_work_and_resume),
     Scenario(

@@ -281,6 +281,7 @@ SCENARIOS = [
         ),
         _offer_too_late,
         ends=EITHER,
+        seen_to=True,
     ),
     Scenario("a part is a saga", _with_child, run),
     Scenario("a part is a saga and turns back", _with_child, run, {"c": refused}, TURNED_BACK),

@@ -100,6 +100,8 @@ class Scenario:
     """Has those take part who are no steps."""
     asking: tuple[str, ...] | None = None
     """What the world is asked for in all; unless it is told, the steps."""
+    seen_to: bool = False
+    """Whether the script sees to what a saga calls for that has ended."""
 
     def rehearse(self, stage: Stage, play: Play) -> None:
         """Have the steps of this process play their parts on this stage, and others too."""

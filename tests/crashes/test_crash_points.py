@@ -154,8 +154,8 @@ class Theatre:
             steps = self._acting_steps(saga)
             yield from wrongs_of(lines, saga.pk, saga.status, steps, undone_again=again)
             yield from _wrongs_of_rows(saga)
-            if saga.attention and not saga.is_live:
-                yield f"it has ended and still calls for somebody: {saga.attention}"
+            if self._scenario.seen_to and saga.attention:
+                yield f"it still calls for somebody: {saga.attention}"
         yield from _wrongs_of_events(stage.run)
 
     def _acting_steps(self, saga: Saga) -> Sequence[str]:
