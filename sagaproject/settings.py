@@ -36,7 +36,7 @@ SECRET_KEY = _given_if_deployed(
     "Web processes and workers have to sign with one key, for a worker deletes every message that was signed "
     "with another. Set SECRET_KEY to the same long random string for all of them.",
 ) or development_key(BASE_DIR / ".secret_key")
-# Keys that were used before, for what people still hold: their sessions, mostly. Messages are not read by them.
+# Keys that were used before, for what people still hold, as sessions. Messages are not read by them.
 SECRET_KEY_FALLBACKS = list(filter(None, os.environ.get("SECRET_KEY_FALLBACKS", "").split(",")))
 
 _hosts = _given_if_deployed(

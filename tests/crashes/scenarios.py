@@ -29,10 +29,10 @@ from sagas.choreography.handling import give_up
 from sagas.definitions import subscriptions
 from sagas.engine.recovery import give_back, recover
 from sagas.engine.runner import Runner
-from sagas.exceptions import DuplicateKey, OutcomeUnknown
+from sagas.exceptions import DuplicateKey, LetterRefused, OutcomeUnknown
 from sagas.keys import case_id
 from sagas.models import InboxMessage, InboxStatus, Saga
-from sagas.operations.letters import requeue, resolve, send_again
+from sagas.operations import letters
 from sagas.participants import effect_once, undo_once
 from sagas.testing import advance, run_due
 from tests.crashes.stage import (
@@ -151,7 +151,7 @@ def _started_by_an_event(stage: Stage) -> None:
         advance(MINUTE)
         stage.look()
         for letter in InboxMessage.objects.filter(status=InboxStatus.DEAD, key=stage.run):
-            requeue(letter.pk, by=OPERATOR)
+            letters.requeue(letter.pk, by=OPERATOR)
         run_due()
     finally:
         subscriptions.remove("tests.crashes")
@@ -222,7 +222,20 @@ def _sent_again(stage: Stage) -> None:
         run_due()
     letter = InboxMessage.objects.get(subscriber=RESERVED, correlation_id=stage.run)
     if not letter.acts.exists():
-        send_again(letter.pk, by=OPERATOR, reason="They have lost it.")
+        letters.send_again(letter.pk, by=OPERATOR, reason="They have lost it.")
+    advance(MINUTE)
+
+
+def _delivery_is_held(stage: Stage) -> None:
+    """What is due is held, and released; who does it twice is refused."""
+    with stage.boundaries.passed_over():
+        _arrive(stage, refuses=False)
+    letter = InboxMessage.objects.get(subscriber=ORDERED, correlation_id=stage.run)
+    for act in (letters.hold, letters.release):
+        with suppress(LetterRefused):
+            act(letter.pk, by=OPERATOR, reason="They have asked for it.")
+        with stage.boundaries.passed_over():
+            run_due()
     advance(MINUTE)
 
 
@@ -234,7 +247,7 @@ def _case_is_undone(stage: Stage) -> None:
     stage.operate(Saga.objects.get(pk=case_id(stage.run)), "compensate")
     advance(MINUTE)
     for letter in InboxMessage.objects.filter(status=InboxStatus.DEAD, correlation_id=stage.run):
-        resolve(letter.pk, by=OPERATOR, reason="It is undone.")
+        letters.resolve(letter.pk, by=OPERATOR, reason="It is undone.")
 
 
 def _worker_is_found_dead(stage: Stage) -> None:
@@ -295,6 +308,7 @@ SCENARIOS = [
     Scenario("an event starts it", plain(step("a"), step("b")), _started_by_an_event),
     Scenario("its worker is found dead", plain(step("a"), step("b")), _worker_is_found_dead),
     Scenario("events carry it", plain(step("a")), _carried_by_events, others=_handlers, asking=("b",)),
+    Scenario("a delivery is held", plain(step("a")), _delivery_is_held, others=_handlers, asking=("b",)),
     Scenario("an event is sent once more", plain(step("a")), _sent_again, others=_handlers, asking=("b",)),
     Scenario(
         "a case is undone",
