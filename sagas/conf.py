@@ -18,6 +18,10 @@ if TYPE_CHECKING:
     from sagas.definitions.webhooks import Webhook
 
 
+LOG_NAMES = ("saga", "key", "from", "to")
+"""What `LOG_URL` may have in braces: the saga, an attempt's idempotency key, and from when to when."""
+
+
 @dataclass(frozen=True, kw_only=True)
 class SagaSettings:
     """Every key of ``SAGAS``, lower-cased, with its default."""
@@ -62,6 +66,8 @@ class SagaSettings:
     """Dotted path of the class that the console's pages are made of."""
     trace_url: str = ""
     """Where a saga's trace is shown, with ``{trace_id}`` in it; the console links to it."""
+    log_url: str = ""
+    """Where an attempt's log is shown, with ``{saga}``, ``{key}``, ``{from}`` and ``{to}`` in it."""
     batch_rate: int = 20
     """Sagas a second of which a batch asks its operation, where nothing else is said."""
     alert: str = "sagas.engine.bell.log_alert"
@@ -90,6 +96,11 @@ class SagaSettings:
             raise ImproperlyConfigured(
                 f"SAGAS['SENSITIVE_NAMES'] must be a regular expression: {self.sensitive_names!r}: {error}."
             ) from None
+        if unknown := sorted(set(re.findall(r"{(.*?)}", self.log_url)) - set(LOG_NAMES)):
+            raise ImproperlyConfigured(
+                f"SAGAS['LOG_URL'] has {{{unknown[0]}}} in it, which stands for nothing. "
+                f"What stands for something is {', '.join(f'{{{name}}}' for name in LOG_NAMES)}."
+            )
         for name in ("runners", "batch", "threads", "tasks", "crash_limit", "batch_rate", "max_hops"):
             value = getattr(self, name)
             if name == "runners" and value is None:

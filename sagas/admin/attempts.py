@@ -9,9 +9,11 @@ from datetime import datetime, timedelta
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
 
+from sagas.admin.fingerprints import Inputs
+from sagas.admin.links import log_url
 from sagas.admin.payloads import payload
 from sagas.admin.times import span
-from sagas.models import HistoryEntry, HistoryKind, SagaStep
+from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaStep
 from sagas.operations.privacy import Shown
 from sagas.states import Direction, Outcome
 
@@ -35,28 +37,37 @@ class AttemptRow:
     trace: str
     took: str
     key: str
+    worker: str
+    """Who made it; of one that was lost with its worker, who took over."""
+    input: str
+    """The fingerprint of what it was given."""
+    log_url: str
     data: SafeString | None
     is_newest: bool
     """Of its step: what an operator wants to see first."""
 
 
 def attempt_rows(
-    entries: Iterable[HistoryEntry], steps: dict[str, SagaStep], shown: Shown
+    saga: Saga, entries: Iterable[HistoryEntry], steps: dict[str, SagaStep], inputs: Inputs, shown: Shown
 ) -> list[AttemptRow]:
     """Return the attempts, in the order of the entries: newest first."""
     seen: set[str] = set()
     rows = []
     for entry in entries:
-        rows.append(_row(entry, steps.get(entry.step), shown, is_newest=entry.step not in seen))
+        step = steps.get(entry.step)
+        rows.append(_row(saga, entry, step, inputs, shown, is_newest=entry.step not in seen))
         seen.add(entry.step)
     return rows
 
 
-def _row(entry: HistoryEntry, step: SagaStep | None, shown: Shown, *, is_newest: bool) -> AttemptRow:
+def _row(
+    saga: Saga, entry: HistoryEntry, step: SagaStep | None, inputs: Inputs, shown: Shown, *, is_newest: bool
+) -> AttemptRow:
     data = entry.data
     outcome = data.get("outcome", "")
     trace = data.get("trace", "")
     back = entry.direction == Direction.BACK
+    key = (step.undo_key if back else step.idempotency_key) if step else ""
     return AttemptRow(
         title=title_of(entry),
         step=entry.step,
@@ -68,10 +79,21 @@ def _row(entry: HistoryEntry, step: SagaStep | None, shown: Shown, *, is_newest:
         frames=app_frames(trace),
         trace=trace,
         took=span(timedelta(seconds=data["seconds"])) if "seconds" in data else "",
-        key=(step.undo_key if back else step.idempotency_key) if step else "",
+        key=key,
+        worker=entry.actor if entry.actor_kind == ActorKind.ENGINE else "",
+        input=inputs.fingerprint(step, entry.direction, entry.at) if entry.attempt else "",
+        log_url=log_url(saga, key, _began(saga, entry, step), entry.at) if step else "",
         data=payload(shown(data)) if entry.kind != HistoryKind.ATTEMPT else None,
         is_newest=is_newest,
     )
+
+
+def _began(saga: Saga, entry: HistoryEntry, step: SagaStep | None) -> datetime:
+    """Return when an attempt began, or what it cannot have begun before."""
+    if "seconds" in entry.data:
+        return entry.at - timedelta(seconds=entry.data["seconds"])
+    direction = Direction(entry.direction or Direction.FORWARD)
+    return (step.first_sent_at(direction) if step else None) or saga.created_at
 
 
 def title_of(entry: HistoryEntry) -> str:

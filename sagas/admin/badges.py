@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.utils.html import format_html
 from django.utils.safestring import SafeString
 
-from sagas.models import Saga, SagaStep
+from sagas.models import BatchStatus, Saga, SagaStep
 from sagas.states import SagaStatus, StepStatus
 
 _MARKS = {
@@ -30,12 +30,24 @@ _STEP_MARKS = {
     StepStatus.COMPENSATED: ("↺", "back"),
     StepStatus.COMPENSATION_FAILED: ("✕", "bad"),
 }
+_BATCH_MARKS = {
+    BatchStatus.DRAFT: ("○", "quiet"),
+    BatchStatus.RUNNING: ("►", "active"),
+    BatchStatus.SUSPENDED: ("‖", "waiting"),
+    BatchStatus.DONE: ("✓", "good"),
+    BatchStatus.CANCELLED: ("⊘", "quiet"),
+}
 
 
 def saga_badge(saga: Saga) -> SafeString:
     """Return the status of a saga."""
     status = SagaStatus(saga.status)
     return badge(str(status.label), *_MARKS[status])
+
+
+def batch_badge(status: BatchStatus) -> SafeString:
+    """Return the status of a batch."""
+    return badge(str(status.label), *_BATCH_MARKS[status])
 
 
 def step_badge(step: SagaStep) -> SafeString:

@@ -24,7 +24,7 @@ from django.utils.translation import gettext as _
 from django.utils.translation import gettext_lazy, ngettext
 
 from sagas.admin.actions import batch_url
-from sagas.admin.badges import badge
+from sagas.admin.badges import batch_badge
 from sagas.admin.filters import OperationFilter
 from sagas.admin.operating import apart_from_requests, effects_of
 from sagas.admin.operation_forms import MOST_REASON
@@ -45,13 +45,6 @@ SMALL = 100
 MOST_ITEMS = 50
 MOST_GROUPS = 50
 
-_MARKS = {
-    BatchStatus.DRAFT: ("○", "quiet"),
-    BatchStatus.RUNNING: ("►", "active"),
-    BatchStatus.SUSPENDED: ("‖", "waiting"),
-    BatchStatus.DONE: ("✓", "good"),
-    BatchStatus.CANCELLED: ("⊘", "quiet"),
-}
 ACTS: dict[str, Callable[..., SagaBatch]] = {
     "start": batches.start,
     "suspend": batches.suspend,
@@ -106,7 +99,7 @@ class SagaBatchAdmin(ReadOnlyAdmin):
 
     @admin.display(description=gettext_lazy("status"))
     def status_badge(self, batch: SagaBatch) -> SafeString:
-        return _badge(batch)
+        return batch_badge(BatchStatus(batch.status))
 
     @admin.display(description=gettext_lazy("progress"))
     def progress(self, batch: SagaBatch) -> str:
@@ -221,7 +214,7 @@ class SagaBatchAdmin(ReadOnlyAdmin):
         alive = Worker.objects.filter(beat_at__gt=DatabaseTime() - ALIVE_FOR).exists()
         return {
             "batch": batch,
-            "badge": _badge(batch),
+            "badge": batch_badge(BatchStatus(batch.status)),
             "label": OPERATIONS[batch.operation].label,
             "summary": _summary(batch) if is_draft else [],
             "groups": [{**each, "status": _status(each)} for each in batch.groups[:MOST_GROUPS]],
@@ -255,11 +248,6 @@ class SagaBatchAdmin(ReadOnlyAdmin):
 
 _STARTABLE = (BatchStatus.DRAFT, BatchStatus.SUSPENDED)
 _STOPPABLE = (*_STARTABLE, BatchStatus.RUNNING)
-
-
-def _badge(batch: SagaBatch) -> SafeString:
-    status = BatchStatus(batch.status)
-    return badge(str(status.label), *_MARKS[status])
 
 
 def _title(batch: SagaBatch) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from django.db.models import Q
@@ -16,29 +16,29 @@ from django.utils.translation import ngettext
 from sagas.admin.attempts import attempt_rows
 from sagas.admin.badges import saga_badge, step_badge
 from sagas.admin.changes import changes
-from sagas.admin.entries import TOLD, entry_row
+from sagas.admin.chronicle import Chronicle, chronicle
+from sagas.admin.entries import entry_row
 from sagas.admin.events import event_rows
+from sagas.admin.fingerprints import Inputs
 from sagas.admin.graph import graph
+from sagas.admin.holder import holder_and_locks
+from sagas.admin.links import trace_url
 from sagas.admin.payloads import payload
+from sagas.admin.relatives import relatives
+from sagas.admin.runs import Run, run_rows, runs_of
 from sagas.admin.timeline import timeline
 from sagas.admin.times import NOTHING, ago, moment
+from sagas.admin.wishes import wish_rows
 from sagas.admin.words import banner
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.definitions import registry
 from sagas.definitions.pictures import mermaid
 from sagas.engine.locked import Locked
-from sagas.models import HistoryEntry, HistoryKind, Hold, Saga, SagaStep, Worker
+from sagas.models import Hold, Saga, SagaStep
 from sagas.operations.privacy import Shown
 
 Text = str | Promise | SafeString
-
-MOST_ENTRIES = 50
-"""Entries of the history on the page; older ones are a click away."""
-MOST_TOLD = 200
-"""Attempts that are told of."""
-MOST_RELATIVES = 50
-ACTS = (HistoryKind.ACT, HistoryKind.REFUSAL)
 
 
 @dataclass(frozen=True)
@@ -96,12 +96,15 @@ class Detail:
 
     @property
     def context(self) -> dict[str, Any]:
-        """What the templates need: six statements beside those that read the saga."""
+        """What the templates need: seven statements at most beside those that read the saga."""
         saga, known = self.saga, self.saga.definition in registry
-        told = list(saga.history.filter(kind__in=TOLD).order_by("-id")[:MOST_TOLD])
-        entries = self._entries()
+        history = chronicle(saga, only_acts=self.asked.only_acts, before=self.asked.before)
+        inputs = Inputs(saga, history.edits)
         steps = list(self.locked.steps.values())
         participants = _participants(self.locked) if known else []
+        holder, locks = holder_and_locks(saga)
+        runs = self._runs(history, holder)
+        drawn = timeline(runs, self.locked.now, fold=self.asked.fold)
         return {
             "saga": saga,
             "badge": saga_badge(saga),
@@ -109,32 +112,31 @@ class Detail:
             "mermaid": mermaid(registry[saga.definition]) if known else "",
             "banner": banner(self.locked, _holds(saga, participants), known=known),
             "graph": graph(self.locked, known=known),
-            "timeline": timeline(saga, steps, told[::-1], self.locked.now, fold=self.asked.fold),
-            "attempts": attempt_rows(told, self.locked.steps, self.shown),
-            "groups": self._groups(),
+            "timeline": drawn,
+            "runs": run_rows(saga, drawn.runs if drawn else (), self.locked.steps, inputs, self.locked.now),
+            "has_logs": bool(saga_settings().log_url),
+            "attempts": attempt_rows(saga, history.told, self.locked.steps, inputs, self.shown),
+            "groups": self._groups(holder, locks),
             "steps": [step_row(step, self.shown) for step in steps],
             "input": payload(self.shown(saga.input)),
-            "changes": changes(steps, self._edits(entries), self.shown),
-            "entries": [entry_row(entry, self.shown) for entry in entries[:MOST_ENTRIES]],
-            "older": entries[MOST_ENTRIES - 1].pk if len(entries) > MOST_ENTRIES else None,
+            "changes": changes(steps, history.edits, self.shown),
+            "entries": [entry_row(entry, self.shown) for entry in history.listed],
+            "older": history.older,
             "events": event_rows(saga, self.shown),
+            "batches": wish_rows(saga),
             "asked": self.asked,
-            "relatives": self._relatives(),
-            "trace_url": _trace_url(saga),
+            "relatives": relatives(saga),
+            "trace_url": trace_url(saga),
+            "looked_at": self.locked.now,
         }
 
-    def _entries(self) -> list[HistoryEntry]:
-        entries = self.saga.history.order_by("-id")
-        if self.asked.only_acts:
-            entries = entries.filter(kind__in=ACTS)
-        if self.asked.before is not None:
-            entries = entries.filter(pk__lt=self.asked.before)
-        return list(entries[: MOST_ENTRIES + 1])
+    def _runs(self, history: Chronicle, holder: str) -> list[Run]:
+        steps = self.locked.steps.values()
+        runs = runs_of(self.saga, steps, history.told[::-1], history.workers)
+        # Who makes an attempt right now is who holds the saga.
+        return [replace(run, worker=holder) if run.attempt and run.ended is None else run for run in runs]
 
-    def _edits(self, entries: Sequence[HistoryEntry]) -> list[HistoryEntry]:
-        return [entry for entry in entries if entry.kind == HistoryKind.ACT and entry.operation == "edit"]
-
-    def _groups(self) -> list[Group]:
+    def _groups(self, holder: str, locks: Sequence[str]) -> list[Group]:
         saga = self.saga
         return [
             Group(
@@ -153,7 +155,7 @@ class Detail:
                     (_("Progress"), progress(saga)),
                     (_("Current step"), saga.current_step or NOTHING),
                     (_("Attention"), saga.get_attention_display() or NOTHING),
-                    (_("Locks held"), ", ".join(self._locks()) or NOTHING),
+                    (_("Locks held"), ", ".join(locks) or NOTHING),
                     (_("Revision"), str(saga.revision)),
                 ],
             ),
@@ -165,20 +167,10 @@ class Detail:
                     (_("Ended"), moment(saga.ended_at)),
                     (_("Due"), moment(saga.due_at)),
                     (_("Deadline"), moment(saga.deadline_at)),
-                    (_("Held by"), _holder(saga)),
+                    (_("Held by"), holder or NOTHING),
                 ],
             ),
         ]
-
-    def _locks(self) -> list[str]:
-        return list(self.saga.semantic_locks.order_by("name").values_list("name", flat=True))
-
-    def _relatives(self) -> list[tuple[str, Saga]]:
-        saga = self.saga
-        ours = Q(parent=saga) | Q(continues=saga) | Q(restarted_from=saga)
-        theirs = [pk for pk in (saga.parent_id, saga.continues_id, saga.restarted_from_id) if pk]
-        found = Saga.objects.filter(ours | Q(pk__in=theirs)).defer("input").order_by("created_at", "pk")
-        return [(_relation(saga, other), other) for other in found[:MOST_RELATIVES]]
 
 
 def progress(saga: Saga) -> str:
@@ -231,18 +223,6 @@ def copyable(value: Any) -> SafeString:
     return format_html("<code>{}</code> {}", value, copy_button(value, _("Copy"), _("Copy")))
 
 
-def _relation(saga: Saga, other: Saga) -> str:
-    if other.pk == saga.parent_id:
-        return _("Its parent")
-    if other.pk == saga.continues_id:
-        return _("It was started by a step of")
-    if other.pk == saga.restarted_from_id:
-        return _("It was started again from")
-    if other.parent_id == saga.pk:
-        return _("Its child, step %(step)s") % {"step": other.parent_step}
-    return _("Started by one of its steps") if other.continues_id == saga.pk else _("Started again as")
-
-
 def _participants(locked: Locked) -> list[str]:
     elements = locked.outline.steps.values()
     return [element.participant.name for element in elements if element.participant is not None]
@@ -253,19 +233,6 @@ def _holds(saga: Saga, participants: Sequence[str]) -> list[Hold]:
         return []
     on = Q(definition=saga.definition) | Q(participant__in=participants)
     return list(Hold.objects.filter(on, Q(until=None) | Q(until__gt=DatabaseTime())))
-
-
-def _holder(saga: Saga) -> Text:
-    if saga.held_by is None:
-        return NOTHING
-    worker = Worker.objects.filter(pk=saga.held_by).first()
-    return str(worker) if worker else _("a worker that is gone (%(id)s)") % {"id": saga.held_by}
-
-
-def _trace_url(saga: Saga) -> str:
-    template = saga_settings().trace_url
-    parts = saga.traceparent.split("-")
-    return template.replace("{trace_id}", parts[1]) if template and len(parts) == 4 else ""
 
 
 def _attempts(number: int, crashes: int) -> str:

@@ -44,7 +44,7 @@ from sagas.admin.operating import OperatingAdmin, apart_from_requests
 from sagas.admin.starting import StartingAdmin
 from sagas.admin.tabs import PARAMETER, TABS, counted, shown_tabs
 from sagas.admin.times import span
-from sagas.clock import DatabaseTime, database_now
+from sagas.clock import DatabaseTime
 from sagas.engine.locked import Locked
 from sagas.engine.recovery import overdue
 from sagas.models import HistoryEntry, Hold, Saga
@@ -205,7 +205,6 @@ class SagaAdmin(SagaColumns, OperationActions, DashboardAdmin, StartingAdmin, Op
             **page.context,
             # What can be done stands before what cannot.
             "buttons": sorted(self.buttons(locked, by=request.user), key=lambda each: bool(each.why_not)),
-            "looked_at": database_now(Saga.objects.db),
             "data_url": self.url_of("saga_data", locked.saga.pk),
         }
 

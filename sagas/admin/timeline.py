@@ -3,16 +3,16 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from itertools import pairwise
 
 from django.utils.translation import gettext as _
 
+from sagas.admin.runs import Run
 from sagas.admin.times import span
-from sagas.models import HistoryEntry, Saga, SagaStep
-from sagas.states import Direction, Outcome, StepKind, StepStatus
+from sagas.states import Direction
 
 MOST_BARS = 200
 LONG = timedelta(seconds=30)
@@ -22,25 +22,6 @@ LABELS, WIDTH, ROW = 230, 1000, 26
 FOLD = 0.03
 """Of the width of the bars, for each silence that is folded."""
 THIN = 2
-
-_TONES = {Outcome.NOT_DONE: "bad", Outcome.LATER: "waiting", Outcome.UNKNOWN: "bad", Outcome.DONE: "good"}
-
-
-@dataclass(frozen=True)
-class Run:
-    """One attempt, or one wait."""
-
-    step: str
-    direction: Direction
-    attempt: int | None
-    """None for what only waits: an event, an approval, a time."""
-    queued: datetime
-    """Since when nothing kept it from running but its turn, or its next attempt's time."""
-    began: datetime
-    ended: datetime | None
-    """None while it runs."""
-    outcome: str
-    tone: str
 
 
 @dataclass(frozen=True)
@@ -81,7 +62,7 @@ class Timeline:
 
     lanes: list[Lane]
     folds: list[Fold]
-    runs: list[Run]
+    runs: Sequence[Run]
     height: int
     can_fold: bool
     left_out: int
@@ -91,11 +72,8 @@ class Timeline:
     labels: int = LABELS
 
 
-def timeline(
-    saga: Saga, steps: Iterable[SagaStep], told: Sequence[HistoryEntry], now: datetime, *, fold: bool
-) -> Timeline | None:
-    """Draw a saga's runs; None if nothing has run. `told` are the entries of its attempts, oldest first."""
-    runs = runs_of(saga, steps, told)
+def timeline(runs: Sequence[Run], now: datetime, *, fold: bool) -> Timeline | None:
+    """Draw a saga's runs; None if nothing has run."""
     if not runs:
         return None
     left_out = max(0, len(runs) - MOST_BARS)
@@ -115,91 +93,6 @@ def timeline(
     return Timeline(
         drawn, folds, runs, ROW * len(drawn), bool(Scale.of(runs, now, fold=True).folds), left_out
     )
-
-
-def runs_of(saga: Saga, steps: Iterable[SagaStep], told: Sequence[HistoryEntry]) -> list[Run]:
-    """Return what ran, in the order in which it began."""
-    by_attempt: dict[tuple[str, str], dict[int, HistoryEntry]] = defaultdict(dict)
-    for entry in told:
-        if entry.attempt is not None and "outcome" in entry.data:
-            by_attempt[entry.step, entry.direction or Direction.FORWARD][entry.attempt] = entry
-    runs: list[Run] = []
-    reached = saga.created_at
-    stage, stage_ended = None, saga.created_at
-    for step in steps:
-        if step.stage != stage:
-            stage, reached = step.stage, max(reached, stage_ended)
-        if step.started_at is not None:
-            runs += _forward(step, reached, by_attempt[step.name, Direction.FORWARD])
-            stage_ended = max(stage_ended, step.ended_at or step.started_at)
-        if step.undo_started_at is not None:
-            runs += _back(step, by_attempt[step.name, Direction.BACK])
-    return sorted(runs, key=lambda run: run.began)
-
-
-def _forward(step: SagaStep, queued: datetime, told: Mapping[int, HistoryEntry]) -> Iterator[Run]:
-    assert step.started_at is not None
-    if step.kind != StepKind.STEP:
-        tone = "good" if step.status == StepStatus.COMPLETED else "waiting"
-        yield Run(
-            step.name,
-            Direction.FORWARD,
-            None,
-            min(queued, step.started_at),
-            step.started_at,
-            step.ended_at,
-            step.get_status_display(),
-            tone,
-        )
-        return
-    last_sent = step.sent_at if step.undo_started_at is None else None
-    yield from _attempts(
-        step, Direction.FORWARD, step.attempts, queued, step.started_at, step.ended_at, last_sent, told
-    )
-
-
-def _back(step: SagaStep, told: Mapping[int, HistoryEntry]) -> Iterator[Run]:
-    began = step.undo_started_at
-    assert began is not None
-    yield from _attempts(
-        step, Direction.BACK, step.undo_attempts, began, began, step.undo_ended_at, step.sent_at, told
-    )
-
-
-def _attempts(
-    step: SagaStep,
-    direction: Direction,
-    number: int,
-    queued: datetime,
-    first: datetime,
-    ended: datetime | None,
-    last_sent: datetime | None,
-    told: Mapping[int, HistoryEntry],
-) -> Iterator[Run]:
-    """Yield the attempts at a step: those that failed are told of, the last one the row tells."""
-    before = min(queued, first)
-    for attempt, entry in sorted(told.items()):
-        began = max(entry.at - timedelta(seconds=entry.data.get("seconds", 0)), before)
-        outcome = Outcome(entry.data["outcome"])
-        yield Run(
-            step.name,
-            direction,
-            attempt,
-            before,
-            began,
-            entry.at,
-            str(outcome.label),
-            _TONES.get(outcome, "bad"),
-        )
-        before = entry.at
-    if number > max(told, default=0):
-        began = max(last_sent or first, before) if told or last_sent else first
-        done = ended is not None or not step.in_flight
-        outcome_label = _("done") if done else _("running")
-        end = max(ended, began) if ended else (began if done else None)
-        yield Run(
-            step.name, direction, number, before, began, end, outcome_label, "good" if done else "active"
-        )
 
 
 @dataclass(frozen=True)

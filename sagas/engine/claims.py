@@ -26,6 +26,7 @@ from sagas.engine.border import Border
 from sagas.engine.errands import Errands, run, store
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked, lock_again
+from sagas.engine.processes import worker_name
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
@@ -167,7 +168,7 @@ def _claim(
     holds: Holds,
     began: float,
 ) -> Claimed:
-    found = lock_again(_for_us, _code(), only, limit)
+    found = lock_again(_for_us, _code(), only, limit, by=worker_name(worker))
     batch, apart = company(found, alone=alone)
     claimed = Claimed(full=len(found) >= limit, apart=apart)
     border = Border(slots, Admission(holds), lease)

@@ -130,7 +130,7 @@ class _Journey:
             name: births.new_step(saga, element, outline.stage_of[name])
             for name, element in outline.steps.items()
         }
-        self._locked = Locked(saga, DAY_ONE, steps)
+        self._locked = Locked(saga, DAY_ONE, steps=steps)
         self._held = Held(saga.pk, definition.name, None, 0, {}, {}, lease_ends=0.0)
         self._calls: list[str] = []
 

@@ -94,6 +94,8 @@ class Locked:
 
     saga: Saga
     now: datetime
+    by: str = ""
+    """The worker that has it, as the history names it; empty for whoever is none."""
     steps: dict[str, SagaStep] = field(default_factory=dict)
     facts: list[SagaFact] = field(default_factory=list)
     touched: dict[str, SagaStep] = field(default_factory=dict)
@@ -150,8 +152,9 @@ class Locked:
         self.told.append(SagaFact(saga_id=saga_id, kind=kind, source=source[:200], by=by, data=data))
 
     def record(self, **fields: Any) -> HistoryEntry:
-        """Add an entry to the history."""
-        entry = HistoryEntry(saga_id=self.saga.pk, at=self.now, **{"actor_kind": ActorKind.ENGINE} | fields)
+        """Add an entry to the history, of the worker's own doing if nobody else is named."""
+        by_default: dict[str, Any] = {"actor_kind": ActorKind.ENGINE, "actor": self.by}
+        entry = HistoryEntry(saga_id=self.saga.pk, at=self.now, **by_default | fields)
         self.entries.append(entry)
         return entry
 
@@ -172,7 +175,7 @@ class Locked:
         saga.updated_at = self.now
 
 
-def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
+def lock(sagas: QuerySet[Saga], *, payload: bool = False, by: str = "") -> list[Locked]:
     """Lock these sagas and read their steps and open facts: three statements whatever their number.
 
     The query says how to lock (``select_for_update``) and in which order. Steps and facts are read by
@@ -181,14 +184,14 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     """
     names = _names(Saga, *(() if payload else ("input",)))
     rows = bulk.fetch(sagas.values_list(StatementTime(), *names))
-    return _with_steps(rows, names, sagas.db, payload=payload)
+    return _with_steps(rows, names, sagas.db, payload=payload, by=by)
 
 
-def lock_again(select: Callable[..., QuerySet[Saga]], *arguments: Hashable) -> list[Locked]:
+def lock_again(select: Callable[..., QuerySet[Saga]], *arguments: Hashable, by: str) -> list[Locked]:
     """Lock and read what ``select(*arguments)`` selects, with payload; see `bulk.fetch_again`."""
     names, alias = _names(Saga), Saga.objects.db
     rows = bulk.fetch_again(_with_columns, select, names, *arguments, alias=alias)
-    return _with_steps(rows, names, alias, payload=True)
+    return _with_steps(rows, names, alias, payload=True, by=by)
 
 
 def _with_columns(
@@ -197,19 +200,19 @@ def _with_columns(
     return select(*arguments).values_list(StatementTime(), *names)
 
 
-def lock_all(sagas: Sequence[UUID]) -> list[Locked]:
+def lock_all(sagas: Sequence[UUID], *, by: str) -> list[Locked]:
     """Lock the sagas of these ids, in the order of the ids, and read them as `lock` does, without payload."""
     names, alias = _names(Saga, "input"), Saga.objects.db
-    return _with_steps(_locking(alias, names).of(sagas), names, alias, payload=False)
+    return _with_steps(_locking(alias, names).of(sagas), names, alias, payload=False, by=by)
 
 
 def _with_steps(
-    rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, *, payload: bool
+    rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, *, payload: bool, by: str
 ) -> list[Locked]:
     found = {}
     for now, *row in rows:
         saga = _instance(Saga, names, row, alias)
-        found[saga.pk] = Locked(saga, shifted(now))
+        found[saga.pk] = Locked(saga, shifted(now), by)
     if not found:
         return []
     step_names = _names(SagaStep, *(() if payload else ("result",)))

@@ -23,6 +23,7 @@ from sagas.engine.errands import Errands, run, store
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked, lock_all, write
 from sagas.engine.outcomes import apply, fits, keep_as_evidence, refuse
+from sagas.engine.processes import worker_name
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.transactions import durably, is_transient
@@ -102,7 +103,7 @@ class Settling:
     def _settle(self, group: Group, reservation: Reservation, *, strictly: bool = False) -> Settlement:
         began = monotonic()
         result = Settlement()
-        batch = lock_all(list(group))
+        batch = lock_all(list(group), by=worker_name(self.worker))
         if strictly:
             self._check_all_count(batch, group)
         holders = [(locked, self._take_in(locked, group[locked.saga.pk])) for locked in batch]
@@ -149,7 +150,7 @@ class Settling:
         [(saga_id, outcomes)] = group.items()
         log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
         result = Settlement(let_go={saga_id})
-        for locked in lock_all([saga_id]):
+        for locked in lock_all([saga_id], by=worker_name(self.worker)):
             ours = [settled for settled in outcomes if self._is_ours(locked, settled.attempt)]
             for settled in ours:
                 if fits(locked, settled.attempt):

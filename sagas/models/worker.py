@@ -30,6 +30,11 @@ class Worker(models.Model):
     def __str__(self) -> str:
         return f"{self.host}:{self.pid}"
 
+    @staticmethod
+    def name_of(worker: uuid.UUID, process: str) -> str:
+        """Return what histories call a runner: its process, and the end of its id."""
+        return f"{process[-150:]} {str(worker)[-8:]}"
+
 
 class Wake(models.Model):
     """A wake-up on its way: while the row is there, another for the same second needs no message."""

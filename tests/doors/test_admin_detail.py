@@ -10,7 +10,7 @@ from django.contrib.auth.backends import BaseBackend
 from django.urls import reverse
 
 from sagas import PermanentFailure, clock
-from sagas.admin import detail, payloads
+from sagas.admin import chronicle, payloads
 from sagas.definitions import registry
 from sagas.models import HistoryEntry, Worker
 from sagas.operations.catalogue import OPERATIONS
@@ -197,7 +197,7 @@ def test_the_page_costs_the_same_number_of_queries_whatever_it_shows(
 
 def test_a_long_history_shows_its_newest_part_and_leads_to_the_rest(admin, sagas, monkeypatch):
     saga = sagas.failed()
-    monkeypatch.setattr(detail, "MOST_ENTRIES", 2)
+    monkeypatch.setattr(chronicle, "MOST_ENTRIES", 2)
     for reason in ("the first", "the second", "the third"):
         HistoryEntry.objects.create(saga=saga, kind="act", operation="retry", reason=reason)
 
