@@ -20,7 +20,7 @@ from django.utils.translation import ngettext
 from sagas.admin.paginator import capped
 from sagas.admin.readonly import ReadOnlyAdmin, short
 from sagas.admin.times import NOTHING, ago, span
-from sagas.figures import Act, Dashboard, DefinitionFigures, FailureGroup, HalfHour, dashboard
+from sagas.figures import Act, Dashboard, DefinitionFigures, FailureGroup, HalfHour, WorkerFigures, dashboard
 from sagas.operations.actors import Actor
 from sagas.operations.catalogue import OPERATIONS, STUCK_AFTER
 
@@ -98,7 +98,7 @@ class DashboardAdmin(ReadOnlyAdmin):
             else [self._group(g) for g in found.failure_groups],
             "may_retry": Actor.of(request.user).may(OPERATIONS["retry"].permission),
             "definitions": None if found.definitions is None else [_definition(d) for d in found.definitions],
-            "workers": [(worker, ago(worker.beat_at)) for worker in found.workers],
+            "workers": [self._worker(worker) for worker in found.workers],
             "acts": None if found.acts is None else [self._act(act) for act in found.acts],
             "list_url": self._list(""),
         }
@@ -149,6 +149,12 @@ class DashboardAdmin(ReadOnlyAdmin):
             "first": ago(group.first_at),
             "once": uuid4(),
         }
+
+    def _worker(self, worker: WorkerFigures) -> dict[str, Any]:
+        held = [
+            (self.saga_url(saga.id), saga.definition, saga.key or short(saga.id)) for saga in worker.sagas
+        ]
+        return {"worker": worker, "beat": ago(worker.beat_at), "held": held}
 
     def _act(self, act: Act) -> dict[str, Any]:
         return {

@@ -7,7 +7,7 @@ itself. The parts are frozen dataclasses:
 * `Dashboard.half_hours`: 48 of `HalfHour`, the oldest first: how many sagas ended in it, or halted;
 * `Dashboard.failure_groups`: `FailureGroup`, the largest first: sagas that halted for the same reason;
 * `Dashboard.definitions`: `DefinitionFigures` by name: open, how many failed, how long it takes;
-* `Dashboard.workers`: `WorkerFigures`, the latest beat first;
+* `Dashboard.workers`: `WorkerFigures`, the latest beat first, each with what it has in hand;
 * `Dashboard.acts`: `Act`, the latest first: what operators asked for.
 
 Of events, each by itself: `traffic()`, who published what lately, who handled it and how long that took; and
@@ -23,7 +23,7 @@ from sagas.figures.flow import HalfHour, Passed, half_hours, passed
 from sagas.figures.letters import LetterGroup, letter_groups
 from sagas.figures.overview import Dashboard, DefinitionFigures, Tiles, dashboard
 from sagas.figures.speed import Duration, durations
-from sagas.figures.staff import WorkerFigures, workers
+from sagas.figures.staff import HeldSaga, WorkerFigures, workers
 from sagas.figures.traffic import Heard, Told, Traffic, traffic
 
 __all__ = [
@@ -35,6 +35,7 @@ __all__ = [
     "FailureGroup",
     "HalfHour",
     "Heard",
+    "HeldSaga",
     "LetterGroup",
     "Passed",
     "Standing",

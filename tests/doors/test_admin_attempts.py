@@ -91,7 +91,6 @@ def test_an_attempt_under_way_is_made_by_whoever_holds_the_saga(admin, define):
     saga = start(define(step("a")), {})
     hand = Hand()
     hand.take()
-    HistoryEntry.objects.update(actor="")
     Worker.objects.create(id=hand.id, host="box", pid=7, group=7, queue="sagas", slots=1)
     assert table(admin, saga)["a forward 1"][:2] == ["running", f"box:7 {str(hand.id)[-8:]}"]
 

@@ -9,9 +9,12 @@ from django.core.management import call_command
 from django.db import connection
 from django.urls import reverse
 
-from sagas.models import Saga
+from sagas import start_many
+from sagas.models import Saga, Worker
+from tests.doors.pages import Page
+from tests.engine.hands import Hand
 from tests.engine.statements import statements
-from tests.samples import postgresql_only
+from tests.samples import postgresql_only, step
 
 pytestmark = pytest.mark.django_db
 
@@ -100,3 +103,18 @@ def test_no_page_reads_a_large_table_from_end_to_end(admin, settings):
                 if any(map(reads_it_all, plan.split("->"))):
                     found[url] = f"{sql}\n{plan}"
     assert found == {}
+
+
+def test_the_dashboard_with_workers_at_work_asks_no_more_than_eight_times(admin, define):
+    start_many(define(step("a")), [{}] * 5)
+    hand = Hand()
+    hand.take()
+    Worker.objects.create(id=hand.id, host="box", pid=7, group=7, queue="sagas", slots=9, busy=5)
+    admin.get(reverse("admin:sagas_saga_dashboard"))
+    with statements() as found:
+        page = Page(admin.get(reverse("admin:sagas_saga_dashboard")))
+    assert len(found) <= 8, found
+    sagas = [str(pk) for pk in Saga.objects.order_by("pk").values_list("pk", flat=True)]
+    shown = [link for link in page.links if link.endswith("/change/")]
+    assert sorted(shown) == [f"{LIST}{pk}/change/" for pk in sagas[:3]]
+    assert "and others" in page.text

@@ -16,6 +16,7 @@ from sagas.figures.flow import NUMBER
 from sagas.models import HistoryEntry, InboxMessage, Saga, Worker
 from sagas.operations.performing import perform
 from sagas.testing import run_due, run_saga
+from tests.engine.hands import Hand
 from tests.engine.statements import statements
 from tests.samples import ONCE, STEADY, OrderInput, postgresql_only, step
 
@@ -175,6 +176,34 @@ def test_workers_are_alive_while_they_beat(db):
 
     clock.shift(timedelta(seconds=16))
     assert board().workers_alive == 0
+
+
+def test_workers_tell_which_sagas_they_have_in_hand(define):
+    definition = define(step("a"), input=OrderInput, key="order:{order_id}")
+    few, many = Hand(), Hand()
+    started = [start(definition, {"order_id": str(number)}) for number in range(7)]
+    many.take(limit=5)
+    few.take(limit=1)
+    for number, hand in enumerate((many, few)):
+        Worker.objects.create(id=hand.id, host="box", pid=number, group=1, queue="sagas", slots=9)
+
+    by_pid = {worker.pid: worker for worker in board().workers}
+    assert [saga.key for saga in by_pid[0].sagas] == ["order:0", "order:1", "order:2"]
+    assert [saga.id for saga in by_pid[1].sagas] == [started[5].pk]
+    assert (by_pid[0].has_more, by_pid[1].has_more) == (True, False)
+    assert by_pid[1].sagas[0].definition == "samples.trip"
+
+
+def test_what_a_silent_worker_had_in_hand_is_told_until_another_takes_it(define):
+    saga = start(define(step("a")), {})
+    silent, next_one = Hand(), Hand()
+    silent.take()
+    Worker.objects.create(id=silent.id, host="box", pid=1, group=1, queue="sagas", slots=9)
+    clock.shift(timedelta(minutes=5))
+    [worker] = board().workers
+    assert (worker.is_alive, [held.id for held in worker.sagas]) == (False, [saga.pk])
+    next_one.take()
+    assert board().workers[0].sagas == ()
 
 
 def test_nothing_is_shown_of_nothing(db):
