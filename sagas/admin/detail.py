@@ -31,7 +31,6 @@ from sagas.admin.times import NOTHING, ago, moment
 from sagas.admin.wishes import wish_rows
 from sagas.admin.words import banner
 from sagas.clock import DatabaseTime
-from sagas.conf import saga_settings
 from sagas.definitions import registry
 from sagas.definitions.pictures import mermaid
 from sagas.engine.locked import Locked
@@ -114,7 +113,6 @@ class Detail:
             "graph": graph(self.locked, known=known),
             "timeline": drawn,
             "runs": run_rows(saga, drawn.runs if drawn else (), self.locked.steps, inputs, self.locked.now),
-            "has_logs": bool(saga_settings().log_url),
             "attempts": attempt_rows(saga, history.told, self.locked.steps, inputs, self.shown),
             "groups": self._groups(holder, locks),
             "steps": [step_row(step, self.shown) for step in steps],

@@ -175,7 +175,7 @@ class Locked:
         saga.updated_at = self.now
 
 
-def lock(sagas: QuerySet[Saga], *, payload: bool = False, by: str = "") -> list[Locked]:
+def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     """Lock these sagas and read their steps and open facts: three statements whatever their number.
 
     The query says how to lock (``select_for_update``) and in which order. Steps and facts are read by
@@ -184,7 +184,7 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False, by: str = "") -> list[
     """
     names = _names(Saga, *(() if payload else ("input",)))
     rows = bulk.fetch(sagas.values_list(StatementTime(), *names))
-    return _with_steps(rows, names, sagas.db, payload=payload, by=by)
+    return _with_steps(rows, names, sagas.db, payload=payload)
 
 
 def lock_again(select: Callable[..., QuerySet[Saga]], *arguments: Hashable, by: str) -> list[Locked]:
@@ -207,7 +207,7 @@ def lock_all(sagas: Sequence[UUID], *, by: str) -> list[Locked]:
 
 
 def _with_steps(
-    rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, *, payload: bool, by: str
+    rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, *, payload: bool, by: str = ""
 ) -> list[Locked]:
     found = {}
     for now, *row in rows:
