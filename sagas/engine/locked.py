@@ -200,7 +200,7 @@ def _with_columns(
     return select(*arguments).values_list(StatementTime(), *names)
 
 
-def lock_all(sagas: Sequence[UUID], *, by: str) -> list[Locked]:
+def lock_all(sagas: Sequence[UUID], *, by: str = "") -> list[Locked]:
     """Lock the sagas of these ids, in the order of the ids, and read them as `lock` does, without payload."""
     names, alias = _names(Saga, "input"), Saga.objects.db
     return _with_steps(_locking(alias, names).of(sagas), names, alias, payload=False, by=by)
