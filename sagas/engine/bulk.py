@@ -154,8 +154,12 @@ def _made(
     return str(sql), parameters
 
 
+_VALUES = [None]
+"""What stands for the values of a `Reading` in its parameters."""
+
+
 class Reading:
-    """A query whose only parameter is the values that `select` is given, through `Among`.
+    """A query of which nothing changes but the values that `select` is given, through `Among`.
 
     Its text is made once: for a single saga, to make it was a good part of a settlement.
     """
@@ -169,12 +173,14 @@ class Reading:
         connection = connections[self._alias]
         if connection.vendor != "postgresql":
             return list(self._select(values).using(self._alias))
-        return _found(connection, self._text, [list(values)])
+        sql, parameters = self._made
+        return _found(connection, sql, [list(values) if each == _VALUES else each for each in parameters])
 
     @cached_property
-    def _text(self) -> str:
-        rows = self._select([None]).using(self._alias)
-        return str(rows.query.get_compiler(self._alias).as_sql()[0])
+    def _made(self) -> tuple[str, Sequence[Any]]:
+        rows = self._select(_VALUES).using(self._alias)
+        sql, parameters = rows.query.get_compiler(self._alias).as_sql()
+        return str(sql), parameters
 
 
 class Among(In):

@@ -11,14 +11,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass, field
 from datetime import timedelta
 from time import monotonic
-from typing import TypeAlias
+from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from django.db.models import Q, QuerySet
+from django.db.models import Exists, Q, QuerySet
 
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
+from sagas.engine import bulk, inbox
 from sagas.engine.admission import Admission
 from sagas.engine.attempts import Attempt, Held
 from sagas.engine.bell import News, announce, news_of
@@ -31,7 +32,7 @@ from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
 from sagas.engine.transactions import durably, is_transient
-from sagas.models import HistoryKind, Saga
+from sagas.models import HistoryKind, Saga, Worker
 from sagas.states import AT_WORK
 
 log = logging.getLogger("sagas.engine")
@@ -57,6 +58,30 @@ class Claimed:
     """What the project is told of it."""
     errands: Errands = field(default_factory=Errands)
     """What it means for other sagas."""
+
+
+class Sight(NamedTuple):
+    """What there is to do for a worker."""
+
+    is_due: bool = True
+    """Sagas are due."""
+    has_come: bool = True
+    """Events have arrived from outside."""
+
+
+def look(worker: UUID, only: Sequence[UUID] | None = None) -> Sight:
+    """See whether there is anything to do: one statement, for mostly there is not.
+
+    It goes by the worker's own row; without one it finds that there may be.
+    """
+    among = None if only is None else tuple(only)
+    seen = bulk.fetch_again(_in_sight, worker, _code(), among, alias=Saga.objects.db)
+    return Sight(*seen[0]) if seen else Sight()
+
+
+def _in_sight(worker: UUID, code: Code, only: tuple[UUID, ...] | None) -> QuerySet[Worker, tuple[bool, bool]]:
+    due = _due(code, only).order_by()
+    return Worker.objects.filter(pk=worker).values_list(Exists(due), Exists(inbox.arrived()))
 
 
 def claim(

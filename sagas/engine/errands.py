@@ -10,7 +10,6 @@ import logging
 from collections import Counter
 from collections.abc import Collection, Sequence
 from dataclasses import dataclass, field
-from typing import Any
 from uuid import UUID
 
 from django.db import IntegrityError, transaction
@@ -26,7 +25,7 @@ from sagas.engine.facts import FactKind
 from sagas.engine.family import is_wanted_back, store_births, tell_recalled
 from sagas.engine.locked import Locked, lock, lock_all, write
 from sagas.engine.steering import hear_late_events, turn_back
-from sagas.models import HistoryKind, InboxMessage, InboxStatus, Permit, Saga, SagaFact, SagaStep
+from sagas.models import HistoryKind, Permit, Saga, SagaFact, SagaStep
 from sagas.states import AT_WORK, SagaStatus
 from sagas.wake import wake_on_commit
 
@@ -85,12 +84,7 @@ def run(errands: Errands) -> None:
 
 def run_pending() -> None:
     """Deliver the events that have arrived from outside."""
-    if bulk.fetch_again(_one_pending, alias=InboxMessage.objects.db):
-        nudge(inbox.deliver())
-
-
-def _one_pending() -> QuerySet[InboxMessage, tuple[Any, ...]]:
-    return InboxMessage.objects.filter(status=InboxStatus.PENDING).values_list("pk")[:1]
+    nudge(inbox.deliver())
 
 
 def nudge(sagas: Collection[UUID]) -> None:

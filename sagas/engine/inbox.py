@@ -10,7 +10,7 @@ from collections.abc import Collection, Iterable, Sequence
 from uuid import UUID
 
 from django.db import transaction
-from django.db.models import Q, Value
+from django.db.models import Q, QuerySet, Value
 from django.db.models.expressions import CombinedExpression
 from django.db.models.functions import Concat
 
@@ -105,21 +105,22 @@ def _fact(message: InboxMessage, step: SagaStep) -> SagaFact:
     )
 
 
+def arrived() -> QuerySet[InboxMessage]:
+    """Select the events for sagas that nobody has delivered yet."""
+    return InboxMessage.objects.filter(status=InboxStatus.PENDING, subscriber=SUBSCRIBER)
+
+
 def deliver() -> set[UUID]:
     """Tell the sagas that wait for them of the events that have arrived; return those sagas' ids.
 
     An event nobody waits for is kept. One that comes after the wait for it was given up is told too: the
     saga may have to stop undoing.
     """
-    arrived = list(
-        InboxMessage.objects.filter(status=InboxStatus.PENDING, subscriber=SUBSCRIBER).order_by("id")[
-            :MOST_AT_ONCE
-        ]
-    )
-    if not arrived:
+    found = list(arrived().order_by("id")[:MOST_AT_ONCE])
+    if not found:
         return set()
     with transaction.atomic(using=Saga.objects.db):
-        return _deliver(arrived)
+        return _deliver(found)
 
 
 def _deliver(arrived: Sequence[InboxMessage]) -> set[UUID]:

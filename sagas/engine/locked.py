@@ -15,7 +15,7 @@ from functools import cache
 from typing import Any, TypeVar
 from uuid import UUID
 
-from django.db.models import F, Model, QuerySet
+from django.db.models import Exists, F, Model, OuterRef, QuerySet
 from django.db.models.base import ModelState
 
 from sagas.clock import StatementTime, shifted
@@ -176,7 +176,7 @@ class Locked:
 
 
 def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
-    """Lock these sagas and read their steps and open facts: three statements whatever their number.
+    """Lock these sagas and read their steps and open facts: two statements, or three where there are facts.
 
     The query says how to lock (``select_for_update``) and in which order. Steps and facts are read by
     statements of their own, begun after the locks were granted: a join would pair the new saga with its old
@@ -216,11 +216,16 @@ def _with_steps(
     if not found:
         return []
     step_names = _names(SagaStep, *(() if payload else ("result",)))
-    for values in _steps(alias, step_names).of(list(found)):
-        step = _instance(SagaStep, step_names, values, alias)
+    told = set()
+    for has_facts, *row in _steps(alias, step_names).of(list(found)):
+        step = _instance(SagaStep, step_names, row, alias)
         found[step.saga_id].steps[step.name] = step
+        if has_facts:
+            told.add(step.saga_id)
+    if not told:
+        return list(found.values())
     fact_names = _names(SagaFact)
-    for values in _open_facts(alias, fact_names).of(list(found)):
+    for values in _open_facts(alias, fact_names).of(list(told)):
         fact = _instance(SagaFact, fact_names, values, alias)
         found[fact.saga_id].facts.append(fact)
     return list(found.values())
@@ -234,7 +239,8 @@ def _locking(alias: str, names: tuple[str, ...]) -> bulk.Reading:
 
 @cache
 def _steps(alias: str, names: tuple[str, ...]) -> bulk.Reading:
-    steps = SagaStep.objects.order_by("stage", "id").values_list(*names)
+    has_facts = Exists(SagaFact.objects.filter(saga=OuterRef("saga"), applied_at=None))
+    steps = SagaStep.objects.order_by("stage", "id").values_list(has_facts, *names)
     return bulk.Reading(alias, lambda sagas: steps.filter(bulk.Among(F("saga"), sagas)))
 
 

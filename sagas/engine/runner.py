@@ -29,7 +29,7 @@ from sagas.conf import saga_settings
 from sagas.engine import atomics, errands
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.calls import Calls
-from sagas.engine.claims import Claimed, claim, known
+from sagas.engine.claims import Claimed, claim, known, look
 from sagas.engine.garbage import collected_seldom
 from sagas.engine.heartbeat import PULSE, Heartbeat
 from sagas.engine.holds import FreshHolds
@@ -275,7 +275,11 @@ class Runner:
             self._next_look = monotonic()  # There is room again, and somebody to take it.
 
     async def _claim(self) -> Claimed:
-        await self._in_books(errands.run_pending)
+        seen = await self._in_books(partial(look, self.id, self._only))
+        if seen.has_come:
+            await self._in_books(errands.run_pending)
+        elif not seen.is_due:
+            return Claimed()
         claimed: Claimed = await self._in_books(
             lambda: claim(
                 self.id,

@@ -173,4 +173,4 @@ def test_calling_children_back_asks_no_more_of_the_database_where_they_are_many(
         hand.settle(*outcomes)
     children = Saga.objects.filter(parent__in=parents)
     assert list(children.values_list("status", flat=True)) == ["compensating"] * number
-    assert len(asked) == (11 if connection.vendor == "postgresql" else 15), asked
+    assert len(asked) == (10 if connection.vendor == "postgresql" else 14), asked

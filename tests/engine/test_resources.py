@@ -260,21 +260,33 @@ def _give_up_after(number, claim):
     return claim_or_give_up
 
 
+OF_ROLE = "SELECT 1 FROM pg_stat_activity WHERE usename = %s"
+
+
 class Role:
     """A role of the database with room for one connection, which the tests take and give back."""
 
     NAME = "one_connection"
 
-    def __init__(self) -> None:
+    def __init__(self, operator: psycopg.Connection) -> None:
+        self._operator = operator
         self._taken: psycopg.Connection | None = None
 
     def take(self) -> None:
         connections.close_all()
+        self._wait_until_free()
         self._taken = psycopg.connect(_address())
 
     def give_back(self) -> None:
         if self._taken is not None:
             self._taken.close()
+        self._wait_until_free()
+
+    def _wait_until_free(self) -> None:
+        """The server counts a connection for a moment after it was closed."""
+        deadline = time.monotonic() + 10
+        while self._operator.execute(OF_ROLE, [self.NAME]).fetchone() and time.monotonic() < deadline:
+            time.sleep(0.01)
 
 
 @pytest.fixture
@@ -287,13 +299,13 @@ def role(db, monkeypatch) -> Iterator[Role]:
         operator.execute(f"CREATE ROLE {Role.NAME} LOGIN CONNECTION LIMIT 1")
         operator.execute(f"GRANT ALL ON ALL TABLES IN SCHEMA public TO {Role.NAME}")
         operator.execute(f"GRANT ALL ON ALL SEQUENCES IN SCHEMA public TO {Role.NAME}")
-        role = Role()
+        role = Role(operator)
         with monkeypatch.context() as patch:
             patch.setitem(connection.settings_dict, "USER", Role.NAME)
             connections.close_all()
             yield role
-            role.give_back()
             connections.close_all()
+            role.give_back()
         operator.execute(f"DROP OWNED BY {Role.NAME}")
         operator.execute(f"DROP ROLE {Role.NAME}")
 
