@@ -18,7 +18,7 @@ from orders.services import MOST_OF_ONE_PRODUCT, place_order
 from orders.trouble import Trouble
 from sagas.api.filters import PageFilter, PageSerializer
 from sagas.api.headers import idempotency_key
-from sagas.api.openapi import IDEMPOTENCY_KEY, reading, writing
+from sagas.api.openapi.parameters import IDEMPOTENCY_KEY, reading, writing
 from sagas.api.pagination import TimeCursorPagination
 from sagas.api.parsers import SagaJSONParser
 from sagas.api.problems import ProblemViews
