@@ -39,15 +39,8 @@ $(VENV)/checks: requirements-dev.txt $(VENV)/runs
 demo: $(VENV)/runs
 	@exec $(BIN)/python manage.py demo $(ARGS)
 
-# Both at the same time, for most of it is waiting; what SQLite's half has to say comes last. Either may fail alone: that it
-# fails on one database only says the most.
 test: $(VENV)/checks
-	@told=$$(mktemp); status=0; \
-	$(CLEAN) $(BIN)/python -m pytest $(ARGS) > $$told 2>&1 & sqlite=$$!; \
-	trap 'kill $$sqlite 2> /dev/null; rm -f $$told; exit 130' INT TERM; \
-	$(CLEAN) $(BIN)/python -m tests.postgres $(BIN)/python -m pytest $(ARGS) || status=$$?; \
-	wait $$sqlite || status=$$?; \
-	cat $$told; rm -f $$told; exit $$status
+	$(CLEAN) $(BIN)/python -m tests.lanes $(ARGS)
 
 # Together with what checks: it brings the PostgreSQL that is measured where none is installed.
 bench: $(VENV)/checks

@@ -59,13 +59,14 @@ def wake_on_commit(using: str) -> None:
     transaction.on_commit(_wake_now, using=using, robust=True)
 
 
-def wake(at: datetime | None = None, *, after: timedelta = timedelta(0)) -> None:
+def wake(at: datetime | None = None, *, after: timedelta = timedelta(0), insist: bool = False) -> None:
     """Ask a worker to look: `after` a while from now, or from `at`.
 
-    Never raises: what cannot be sent is logged, and found later.
+    `insist` where somebody has asked for the same second already: that message may be lost. Never raises:
+    what cannot be sent is logged, and found later.
     """
     try:
-        _wake(at, after)
+        _wake(at, after, insist)
     except Exception:
         log.warning("A wake-up could not be sent; the sagas wait for the next one.", exc_info=True)
 
@@ -100,14 +101,14 @@ def _wake_now() -> None:
     wake()
 
 
-def _wake(at: datetime | None, after: timedelta) -> None:
+def _wake(at: datetime | None, after: timedelta, insist: bool) -> None:
     using = Wake.objects.db
     second = None
     broker = None
     if at is None and not after:
         # Mostly somebody has asked just now, and a look costs a third of what a transaction does. A flag that
         # is seen is deleted later, and whoever deletes it looks after that.
-        if _is_set(using):
+        if not insist and _is_set(using):
             return
     else:
         broker = get_broker(queue_name())
@@ -121,7 +122,7 @@ def _wake(at: datetime | None, after: timedelta) -> None:
             broker = _Later(queue_name(), second + (timezone.now() - now))
     is_part = connections[using].in_atomic_block
     with transaction.atomic(using=using):  # One commit for the flag and the message.
-        if _insert(using, second, unhurried=not is_part):
+        if _insert(using, second, unhurried=not is_part) or insist:
             _send(broker or get_broker(queue_name()))
 
 

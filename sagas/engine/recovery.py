@@ -63,7 +63,7 @@ def recover() -> None:
     errands.nudge(inbox.deliver_missed())
     errands.sweep()
     if overdue().filter(known()).exists() or backlog.has_work():
-        wake()
+        wake(insist=True)
 
 
 def give_back(workers: Iterable[UUID]) -> int:

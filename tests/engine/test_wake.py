@@ -123,6 +123,17 @@ def test_a_runner_has_time_for_its_longest_step(define):
     assert task_timeout() - before > 30 * 60
 
 
+def test_whoever_recovers_asks_also_where_somebody_has_asked():
+    """That message may be lost: its key may have been changed, or a broker have forgotten it."""
+    at = database_now("default") + HOUR
+    wake(at)
+    OrmQ.objects.all().delete()
+    wake(at)
+    assert not OrmQ.objects.exists()
+    wake(at, insist=True)
+    assert OrmQ.objects.count() == Wake.objects.count() == 1
+
+
 @postgresql_only
 def test_a_wake_up_does_not_wait_for_the_disk(transactional_db):
     with captured() as settings:
