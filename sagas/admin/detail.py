@@ -163,7 +163,7 @@ class Detail:
                     (_("Created"), moment(saga.created_at)),
                     (_("Last change"), moment(saga.updated_at)),
                     (_("Ended"), moment(saga.ended_at)),
-                    (_("Due"), moment(saga.due_at)),
+                    (_("Lease ends") if holder else _("Due"), moment(saga.due_at)),
                     (_("Deadline"), moment(saga.deadline_at)),
                     (_("Held by"), holder or NOTHING),
                 ],

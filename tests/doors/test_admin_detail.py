@@ -81,7 +81,9 @@ def test_whoever_holds_the_saga_is_named(admin, sagas):
     assert f"a worker that is gone ({hand.id})" in Page(admin.get(url_of(saga))).text
 
     Worker.objects.create(id=hand.id, host="box", pid=7, group=7, queue="sagas", slots=1)
-    assert "box:7" in Page(admin.get(url_of(saga))).text
+    page = Page(admin.get(url_of(saga)))
+    assert "box:7" in page.text
+    assert "Lease ends" in page.text
 
 
 def test_attempts_lost_with_their_worker_are_told_apart(admin, sagas):
