@@ -70,7 +70,7 @@ NO_BOOKING = ("PermanentFailure", "The carrier takes no bookings for postcode #.
 NO_REFUND = ("PermanentFailure", "Charge # is older than the gateway refunds.")
 NO_ORDER = ("IntegrityError", "order # is locked by the accounts of the month")
 NO_SHELF = ("LookupError", "shelf # is not in the plan of the warehouse")
-KILLED = ("WorkerLost", "Its worker was lost # times.")
+KILLED = ("WorkerLost", "Its worker was lost 3 times.")
 DRIFTED = ("DefinitionDrift", "The code no longer has step pack_order, which order # has.")
 
 FATES = (
