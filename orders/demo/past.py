@@ -63,7 +63,7 @@ class Fate:
 
 S, T = SagaStatus, StepStatus
 DECLINED = ("PermanentFailure", "The card was declined: insufficient funds, reference #.")
-NO_STOCK = ("PermanentFailure", "Only # of teapot are on the shelf.")
+NO_STOCK = ("PermanentFailure", "Only 2 of teapot are on the shelf.")
 BUSY = ("RetryLater", "The gateway answered 503 to request #.")
 SILENT = ("OutcomeUnknown", "No answer to charge # within 20 s.")
 NO_BOOKING = ("PermanentFailure", "The carrier takes no bookings for postcode #.")
