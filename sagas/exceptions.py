@@ -103,6 +103,15 @@ class LetterRefused(SagaError):
         self.letter = letter
 
 
+class AnswerRefused(SagaError):
+    """An answer to a callback does not count; `code` is ``callback_spent`` or ``not_waiting``."""
+
+    def __init__(self, message: str, *, code: str, saga: Saga) -> None:
+        super().__init__(message)
+        self.code = code
+        self.saga = saga
+
+
 class EventClash(SagaError):
     """An event arrived under the id of another one."""
 

@@ -15,6 +15,7 @@ from django.utils.translation import ngettext
 
 from sagas.admin.attempts import attempt_rows
 from sagas.admin.badges import saga_badge, step_badge
+from sagas.admin.batch_rows import batch_rows
 from sagas.admin.changes import changes
 from sagas.admin.chronicle import Chronicle, chronicle
 from sagas.admin.entries import entry_row
@@ -28,7 +29,6 @@ from sagas.admin.relatives import relatives
 from sagas.admin.runs import Run, run_rows, runs_of
 from sagas.admin.timeline import timeline
 from sagas.admin.times import NOTHING, ago, moment
-from sagas.admin.wishes import wish_rows
 from sagas.admin.words import banner
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
@@ -121,7 +121,7 @@ class Detail:
             "entries": [entry_row(entry, self.shown) for entry in history.listed],
             "older": history.older,
             "events": event_rows(saga, self.shown),
-            "batches": wish_rows(saga),
+            "batches": batch_rows(saga),
             "asked": self.asked,
             "relatives": relatives(saga),
             "trace_url": trace_url(saga),

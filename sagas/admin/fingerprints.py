@@ -11,6 +11,7 @@ from django.utils.crypto import salted_hmac
 
 from sagas.canonical import canonical
 from sagas.models import HistoryEntry, Saga, SagaStep
+from sagas.operations.editing import unedited
 from sagas.states import Direction
 
 DIGITS = 12
@@ -31,12 +32,8 @@ class Inputs:
         return self._of(sum(edit.at > at for edit in self._edits))
 
     def _fingerprint(self, since: int) -> str:
-        given = dict(self._input)
-        for edit in self._edits[:since]:  # The newest first.
-            for name in edit.data.get("after", {}):
-                given.pop(name, None)
-            given |= edit.data.get("before", {})
-        return fingerprint(given)
+        newest = [edit.data for edit in self._edits[:since]]
+        return fingerprint(unedited(self._input, newest))
 
 
 def fingerprint(given: Any) -> str:

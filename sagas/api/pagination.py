@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from typing import Any
 
 from django.db.models import QuerySet
@@ -15,7 +16,7 @@ from rest_framework.views import APIView
 from sagas.api.filters import ParametersRefused
 
 
-class BoundedCursorPagination(CursorPagination):
+class BoundedCursorPagination(CursorPagination, ABC):
     """Pages of a bounded size. A cursor that this API never gave is refused."""
 
     page_size = 50
@@ -34,9 +35,9 @@ class BoundedCursorPagination(CursorPagination):
             raise ParametersRefused({"cursor": [ErrorDetail(text, code="invalid")]}) from None
         return cursor
 
+    @abstractmethod
     def check_position(self, position: str) -> None:
         """Raise `NotFound` unless this may be where a page begins."""
-        raise NotImplementedError
 
 
 class TimeCursorPagination(BoundedCursorPagination):

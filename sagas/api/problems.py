@@ -29,6 +29,7 @@ from sagas.api.filters import ParametersRefused
 from sagas.api.kinds import KINDS
 from sagas.conf import saga_settings
 from sagas.exceptions import (
+    AnswerRefused,
     BatchRefused,
     DuplicateKey,
     IdempotencyKeyReused,
@@ -162,6 +163,8 @@ def _of_engine(error: SagaError, request: Request) -> Response | None:
             return _of_operation(error, OF_OPERATIONS.get(code, 409), request)
         case LetterRefused(code=code, letter=letter):
             return problem(OF_LETTERS.get(code, 409), code, detail, current_status=letter.status)
+        case AnswerRefused(code=code, saga=saga):
+            return problem(409, code, detail, current_status=saga.status)
         case DuplicateKey(existing=saga):
             url = reverse("saga-detail", args=[saga.pk], request=request)
             existing = {"id": str(saga.pk), "url": url, "status": saga.status}

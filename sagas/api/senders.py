@@ -9,6 +9,7 @@ cannot be sent as another, or much later.
 from __future__ import annotations
 
 import json
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from typing import Any
 from uuid import UUID
@@ -46,7 +47,7 @@ class Sender:
         return False
 
 
-class Signed(BaseAuthentication):
+class Signed(BaseAuthentication, ABC):
     """Knows another system by the signature of the request."""
 
     def authenticate(self, request: Request) -> tuple[Sender, None]:
@@ -72,12 +73,13 @@ class Signed(BaseAuthentication):
         """Return what a client is told that did not sign."""
         return 'Webhook-Signature realm="events"'
 
+    @abstractmethod
     def _claimed(self, request: Request, body: bytes) -> tuple[Sender, Sequence[str]]:
         """Return whose request it says it is, and their secrets; none if nobody is known by that name."""
-        raise NotImplementedError
 
+    @abstractmethod
     def _refusal(self) -> str:
-        raise NotImplementedError
+        """Return what a request is told that is not signed as it should be."""
 
 
 class SignedBySender(Signed):

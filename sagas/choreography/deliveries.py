@@ -19,6 +19,7 @@ from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.definitions import Subscription, subscriptions
 from sagas.engine import bulk
+from sagas.engine.queries import fetch_again
 from sagas.engine.takeover import batch_size, lone_crashes
 from sagas.engine.transactions import durably
 from sagas.messaging.backlog import deliveries_due
@@ -94,7 +95,7 @@ def claim(
 
 def _claim(worker: UUID, limit: int, lease: timedelta, alone: bool, without: Collection[str]) -> Taken:
     names = tuple(each.name for each in subscriptions if each.name not in without)
-    rows = bulk.fetch_again(_for_us, names, limit, alias=InboxMessage.objects.db)
+    rows = fetch_again(_for_us, names, limit, alias=InboxMessage.objects.db)
     found = [(now, dict(zip(FIELDS, row, strict=True))) for now, *row in rows]
     taken = Taken(full=len(found) >= limit)
     found, taken.apart = _company(found, alone=alone)

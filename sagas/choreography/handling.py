@@ -23,6 +23,7 @@ from sagas.clock import DatabaseTime
 from sagas.definitions import Event, is_async
 from sagas.engine import bulk, publications
 from sagas.engine.attempts import NotDone, Overtaken
+from sagas.engine.queries import Among, fetch
 from sagas.engine.transactions import check_constraints_at_once, durably, is_transient
 from sagas.exceptions import PermanentFailure, RetryLater
 from sagas.messaging.envelopes import current_event
@@ -154,8 +155,8 @@ def _settle(worker: UUID, outcomes: Sequence[Outcome]) -> None:
 
 def _lock(worker: UUID, keys: Collection[int]) -> list[tuple[Any, ...]]:
     rows = InboxMessage.objects.select_for_update(no_key=True)
-    ours = rows.filter(bulk.Among(F("pk"), list(keys)), held_by=worker, status=InboxStatus.DUE)
-    return bulk.fetch(ours.order_by("pk").values_list(DatabaseTime(), "pk", "tries"))
+    ours = rows.filter(Among(F("pk"), list(keys)), held_by=worker, status=InboxStatus.DUE)
+    return fetch(ours.order_by("pk").values_list(DatabaseTime(), "pk", "tries"))
 
 
 def _judged(outcome: Outcome, now: datetime) -> InboxMessage:

@@ -18,9 +18,10 @@ from sagas.choreography.cases import Case, cases_of
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.definitions import Choreography, Event, choreographies
-from sagas.engine import bulk, publications
+from sagas.engine import publications
 from sagas.engine.bell import announce, news_of
 from sagas.engine.locked import Locked, lock, write
+from sagas.engine.queries import fetch_again
 from sagas.keys import case_id, undo_event_id
 from sagas.messaging.backlog import live_cases
 from sagas.messaging.envelopes import event_of
@@ -40,8 +41,8 @@ def keep() -> bool:
     if not names:
         return False
     alias = Saga.objects.db
-    wanted = {case_id(correlation_id) for (correlation_id,) in bulk.fetch_again(_with_news, alias=alias)}
-    wanted |= {pk for (pk,) in bulk.fetch_again(_due, names, alias=alias)}
+    wanted = {case_id(correlation_id) for (correlation_id,) in fetch_again(_with_news, alias=alias)}
+    wanted |= {pk for (pk,) in fetch_again(_due, names, alias=alias)}
     return bool(wanted) and _keep(wanted)
 
 

@@ -1,30 +1,24 @@
 """The engine's batch writes: all rows of a claim or a settlement in one round trip.
 
 The only module that writes SQL of its own. On PostgreSQL one statement with data-modifying CTEs over
-``unnest`` does the work of three upserts; other databases get one prepared statement per table.
+``unnest`` does the work of three upserts; other databases get one prepared statement per table. What is read
+is read through `queries`.
 """
 
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Hashable, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from datetime import datetime, timedelta
-from functools import cache, cached_property, lru_cache
+from datetime import datetime
+from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
-from django.core.exceptions import EmptyResultSet
 from django.db import connections, models
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.backends.utils import CursorWrapper
 from django.db.models import QuerySet
-from django.db.models.lookups import In
-from django.db.models.sql.compiler import SQLCompiler
 
-from sagas import clock
-
-MOST_TEXTS = 500
-"""Texts of statements that are remembered: which columns of a batch vary makes another text."""
+from sagas.engine.queries import MOST_TEXTS, binary_cursor
 
 
 @dataclass(frozen=True)
@@ -58,7 +52,7 @@ def write(alias: str, *changes: Update | Insert) -> None:
             vary = _which_vary(columns)
             shapes.append((_kind(change), vary))
             parameters += _parameters(columns, vary)
-        with _binary_cursor(connection) as cursor:
+        with binary_cursor(connection) as cursor:
             cursor.execute(_combined(alias, tuple(shapes)), parameters)
         return
     with connection.cursor() as cursor:
@@ -80,7 +74,7 @@ def insert_new(
     if connection.vendor == "postgresql":
         columns = _columns(insert)
         vary = _which_vary(columns)
-        with _binary_cursor(connection) as cursor:
+        with binary_cursor(connection) as cursor:
             cursor.execute(f"{_combined(alias, ((kind, vary),))} {tail}", _parameters(columns, vary))
             return {key: tuple(found) for key, *found in cursor.fetchall()}
     with connection.cursor() as cursor:
@@ -108,113 +102,6 @@ def insert_from(model: type[models.Model], fields: tuple[str, ...], rows: QueryS
             f"INSERT INTO {connection.ops.quote_name(model._meta.db_table)} ({names}) {sql}", parameters
         )
         return int(cursor.rowcount)
-
-
-def fetch(rows: QuerySet[Any, tuple[Any, ...]]) -> list[tuple[Any, ...]]:
-    """Return what a ``values_list`` selects.
-
-    On PostgreSQL in binary, which is read in C; text would pass Django's converters, value by value.
-    """
-    connection = connections[rows.db]
-    if connection.vendor != "postgresql":
-        return list(rows)
-    try:
-        sql, parameters = rows.query.get_compiler(rows.db).as_sql()
-    except EmptyResultSet:
-        return []
-    return _found(connection, sql, parameters)
-
-
-def fetch_again(
-    select: Callable[..., QuerySet[Any, tuple[Any, ...]]], *arguments: Hashable, alias: str
-) -> list[tuple[Any, ...]]:
-    """Return what ``select(*arguments)`` selects, as `fetch` does.
-
-    For what is asked many times a second with few different arguments, on which alone, and on `DatabaseTime`,
-    the query may depend: it is made once for each. To make it takes longer than to look and find nothing.
-    """
-    connection = connections[alias]
-    if connection.vendor != "postgresql":
-        return list(select(*arguments).using(alias))
-    try:
-        sql, parameters = _made(alias, clock.offset(), select, arguments)
-    except EmptyResultSet:
-        return []
-    return _found(connection, sql, parameters)
-
-
-@lru_cache(MOST_TEXTS)
-def _made(
-    alias: str,
-    _clock_offset: timedelta,
-    select: Callable[..., QuerySet[Any, tuple[Any, ...]]],
-    arguments: tuple[Hashable, ...],
-) -> tuple[str, Sequence[Any]]:
-    sql, parameters = select(*arguments).using(alias).query.get_compiler(alias).as_sql()
-    return str(sql), parameters
-
-
-_VALUES = [None]
-"""What stands for the values of a `Reading` in its parameters."""
-
-
-class Reading:
-    """A query of which nothing changes but the values that `select` is given, through `Among`.
-
-    Its text is made once: for a single saga, to make it was a good part of a settlement.
-    """
-
-    def __init__(self, alias: str, select: Callable[[Sequence[Any]], QuerySet[Any, tuple[Any, ...]]]) -> None:
-        self._alias = alias
-        self._select = select
-
-    def of(self, values: Sequence[Any]) -> list[tuple[Any, ...]]:
-        """Return what is selected of these values, of which there is at least one."""
-        connection = connections[self._alias]
-        if connection.vendor != "postgresql":
-            return list(self._select(values).using(self._alias))
-        sql, parameters = self._made
-        return _found(connection, sql, [list(values) if each == _VALUES else each for each in parameters])
-
-    @cached_property
-    def _made(self) -> tuple[str, Sequence[Any]]:
-        rows = self._select(_VALUES).using(self._alias)
-        sql, parameters = rows.query.get_compiler(self._alias).as_sql()
-        return str(sql), parameters
-
-
-class Among(In):
-    """``in``, with the values as one array on PostgreSQL: one text of the statement whatever their number."""
-
-    def as_postgresql(self, compiler: SQLCompiler, connection: BaseDatabaseWrapper) -> tuple[str, list[Any]]:
-        """Return the condition. Raise `EmptyResultSet` if there are no values."""
-        left, parameters = self.process_lhs(compiler, connection)
-        if not self.rhs:
-            raise EmptyResultSet
-        return f"{left} = ANY(%s)", [*parameters, list(self.rhs)]
-
-
-def _found(connection: BaseDatabaseWrapper, sql: str, parameters: Sequence[Any]) -> list[tuple[Any, ...]]:
-    with _binary_cursor(connection) as cursor:
-        cursor.execute(sql, parameters)
-        found: list[tuple[Any, ...]] = cursor.fetchall()
-        return found
-
-
-def _binary_cursor(connection: BaseDatabaseWrapper) -> CursorWrapper:
-    """Return a cursor whose values cross in binary and apart from the SQL: half the cost of text and quoting.
-
-    It is logged where Django's own are, and raises Django's exceptions.
-    """
-    from django.db.backends.postgresql.base import ServerBindingCursor  # Needs psycopg, as PostgreSQL does.
-    from psycopg.pq import Format
-
-    connection.ensure_connection()
-    cursor: Any = ServerBindingCursor(connection.connection)  # type: ignore[call-arg]  # It is psycopg's.
-    cursor.format = Format.BINARY
-    return (
-        connection.make_debug_cursor(cursor) if connection.queries_logged else connection.make_cursor(cursor)
-    )
 
 
 class _Kind(NamedTuple):

@@ -19,7 +19,7 @@ from django.db.models import Exists, Q, QuerySet
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
 from sagas.definitions import registry
-from sagas.engine import bulk, inbox
+from sagas.engine import inbox
 from sagas.engine.admission import Admission
 from sagas.engine.attempts import Attempt, Held
 from sagas.engine.bell import News, announce, news_of
@@ -28,6 +28,7 @@ from sagas.engine.errands import Errands, run, store
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked, lock_again
 from sagas.engine.processes import worker_name
+from sagas.engine.queries import fetch_again
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
@@ -75,7 +76,7 @@ def look(worker: UUID, only: Sequence[UUID] | None = None) -> Sight:
     It goes by the worker's own row; without one it finds that there may be.
     """
     among = None if only is None else tuple(only)
-    seen = bulk.fetch_again(_in_sight, worker, _code(), among, alias=Saga.objects.db)
+    seen = fetch_again(_in_sight, worker, _code(), among, alias=Saga.objects.db)
     return Sight(*seen[0]) if seen else Sight()
 
 

@@ -21,6 +21,7 @@ from django.db.models.base import ModelState
 from sagas.clock import StatementTime, shifted
 from sagas.definitions import Event, Outline, SagaDefinition, registry
 from sagas.engine import bulk
+from sagas.engine.queries import Among, fetch, fetch_again, fetch_among
 from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
 from sagas.states import Direction, StepStatus
 
@@ -183,14 +184,14 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     steps. Without `payload`, input and results stay in the database.
     """
     names = _names(Saga, *(() if payload else ("input",)))
-    rows = bulk.fetch(sagas.values_list(StatementTime(), *names))
+    rows = fetch(sagas.values_list(StatementTime(), *names))
     return _with_steps(rows, names, sagas.db, payload=payload)
 
 
 def lock_again(select: Callable[..., QuerySet[Saga]], *arguments: Hashable, by: str) -> list[Locked]:
-    """Lock and read what ``select(*arguments)`` selects, with payload; see `bulk.fetch_again`."""
+    """Lock and read what ``select(*arguments)`` selects, with payload; see `fetch_again`."""
     names, alias = _names(Saga), Saga.objects.db
-    rows = bulk.fetch_again(_with_columns, select, names, *arguments, alias=alias)
+    rows = fetch_again(_with_columns, select, names, *arguments, alias=alias)
     return _with_steps(rows, names, alias, payload=True, by=by)
 
 
@@ -203,7 +204,8 @@ def _with_columns(
 def lock_all(sagas: Sequence[UUID], *, by: str = "") -> list[Locked]:
     """Lock the sagas of these ids, in the order of the ids, and read them as `lock` does, without payload."""
     names, alias = _names(Saga, "input"), Saga.objects.db
-    return _with_steps(_locking(alias, names).of(sagas), names, alias, payload=False, by=by)
+    rows = fetch_among(_to_lock, sagas, names, alias=alias)
+    return _with_steps(rows, names, alias, payload=False, by=by)
 
 
 def _with_steps(
@@ -217,7 +219,7 @@ def _with_steps(
         return []
     step_names = _names(SagaStep, *(() if payload else ("result",)))
     told = set()
-    for has_facts, *row in _steps(alias, step_names).of(list(found)):
+    for has_facts, *row in fetch_among(_steps, list(found), step_names, alias=alias):
         step = _instance(SagaStep, step_names, row, alias)
         found[step.saga_id].steps[step.name] = step
         if has_facts:
@@ -225,29 +227,29 @@ def _with_steps(
     if not told:
         return list(found.values())
     fact_names = _names(SagaFact)
-    for values in _open_facts(alias, fact_names).of(list(told)):
+    for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):
         fact = _instance(SagaFact, fact_names, values, alias)
         found[fact.saga_id].facts.append(fact)
     return list(found.values())
 
 
-@cache
-def _locking(alias: str, names: tuple[str, ...]) -> bulk.Reading:
-    rows = Saga.objects.select_for_update(no_key=True).order_by("pk").values_list(StatementTime(), *names)
-    return bulk.Reading(alias, lambda sagas: rows.filter(bulk.Among(F("pk"), sagas)))
+def _to_lock(sagas: Sequence[UUID], names: tuple[str, ...]) -> QuerySet[Saga, tuple[Any, ...]]:
+    rows = Saga.objects.filter(Among(F("pk"), sagas)).select_for_update(no_key=True)
+    return rows.order_by("pk").values_list(StatementTime(), *names)
 
 
-@cache
-def _steps(alias: str, names: tuple[str, ...]) -> bulk.Reading:
+def _steps(sagas: Sequence[UUID], names: tuple[str, ...]) -> QuerySet[SagaStep, tuple[Any, ...]]:
     has_facts = Exists(SagaFact.objects.filter(saga=OuterRef("saga"), applied_at=None))
-    steps = SagaStep.objects.order_by("stage", "id").values_list(has_facts, *names)
-    return bulk.Reading(alias, lambda sagas: steps.filter(bulk.Among(F("saga"), sagas)))
+    return (
+        SagaStep.objects.filter(Among(F("saga"), sagas))
+        .order_by("stage", "id")
+        .values_list(has_facts, *names)
+    )
 
 
-@cache
-def _open_facts(alias: str, names: tuple[str, ...]) -> bulk.Reading:
-    facts = SagaFact.objects.filter(applied_at=None).order_by("id").values_list(*names)
-    return bulk.Reading(alias, lambda sagas: facts.filter(bulk.Among(F("saga"), sagas)))
+def _open_facts(sagas: Sequence[UUID], names: tuple[str, ...]) -> QuerySet[SagaFact, tuple[Any, ...]]:
+    facts = SagaFact.objects.filter(Among(F("saga"), sagas), applied_at=None)
+    return facts.order_by("id").values_list(*names)
 
 
 @cache

@@ -14,14 +14,12 @@ from uuid import UUID
 from django.db.models import Exists, OuterRef, Q
 
 from sagas.models import Permit, Saga, SagaStep, SemanticLock
-from sagas.states import LIVE, TERMINAL, StepStatus
-
-IN_FLIGHT = Q(status=StepStatus.RUNNING) | Q(status=StepStatus.COMPENSATING, due_at=None)
+from sagas.states import LIVE, TERMINAL
 
 
 def clear() -> Counter[str]:
     """Free what nobody needs any more; return how much room there is now for those who wait on each name."""
-    attempt = SagaStep.objects.filter(IN_FLIGHT, saga=OuterRef("saga"), name=OuterRef("step"))
+    attempt = SagaStep.with_attempts_in_flight().filter(saga=OuterRef("saga"), name=OuterRef("step"))
     left = Permit.objects.filter(Q(saga__status__in=TERMINAL) | (~Q(step="") & ~Exists(attempt)))
     permits = dict(left.values_list("pk", "name"))
     if permits:

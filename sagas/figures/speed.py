@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import timedelta
 from math import ceil
 
-from sagas.engine import bulk
+from sagas.engine.queries import fetch
 from sagas.models import Saga
 from sagas.states import SagaStatus
 
@@ -30,9 +30,7 @@ def durations() -> dict[str, Duration]:
     completed = Saga.objects.filter(status=SagaStatus.COMPLETED, ended_at__isnull=False)
     latest = completed.order_by("-ended_at")[:SAMPLE]
     taken = defaultdict(list)
-    for definition, created_at, ended_at in bulk.fetch(
-        latest.values_list("definition", "created_at", "ended_at")
-    ):
+    for definition, created_at, ended_at in fetch(latest.values_list("definition", "created_at", "ended_at")):
         taken[definition].append(ended_at - created_at)
     return {name: _told(sorted(lengths)) for name, lengths in taken.items()}
 

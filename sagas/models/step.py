@@ -98,6 +98,11 @@ class SagaStep(StatusModel):
         """Whether an attempt is marked as sent and not settled."""
         return self.status == T.RUNNING or (self.status == T.COMPENSATING and self.due_at is None)
 
+    @classmethod
+    def with_attempts_in_flight(cls) -> models.QuerySet[SagaStep]:
+        """Select the steps that are `in_flight`."""
+        return cls.objects.filter(Q(status=T.RUNNING) | Q(status=T.COMPENSATING, due_at=None))
+
     def attempt_number(self, direction: Direction) -> int:
         """Return how many attempts were marked as sent in this direction."""
         return self.attempts if direction is Direction.FORWARD else self.undo_attempts

@@ -9,7 +9,7 @@ from __future__ import annotations
 from django.utils.translation import gettext_lazy as _
 
 from sagas.engine.locked import Locked
-from sagas.operations import candidates, courses, steps
+from sagas.operations import candidates, courses, editing, steps
 from sagas.operations.choreographed import of_choreographies
 from sagas.operations.courses import STUCK_AFTER
 from sagas.operations.operation import Operation, Refusal
@@ -74,8 +74,8 @@ OPERATIONS = {
             "edit",
             _("Edit"),
             "sagas.edit_saga",
-            courses.edit_refusal,
-            courses.edit,
+            editing.edit_refusal,
+            editing.edit,
             candidates.live,
             arguments=("input",),
             needs=1,

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from datetime import timedelta
-from typing import Any
 
 from django.db import IntegrityError, transaction
 from django.utils.translation import gettext as _
@@ -13,13 +12,13 @@ from sagas.engine.admission import lock_names, lock_now, uses_of
 from sagas.engine.births import business_key, new_saga, store
 from sagas.engine.facts import FactKind, fulfil, open_fact
 from sagas.engine.family import tell_parent
-from sagas.engine.inputs import validated
 from sagas.engine.locked import Locked
 from sagas.engine.planner import has_passed_pivot
 from sagas.engine.steering import turn_back
-from sagas.exceptions import InputRefused, LockHeld, NotStorable
+from sagas.exceptions import LockHeld
 from sagas.keys import next_undo_key
 from sagas.models import HistoryEntry, HistoryKind, Saga, SagaStep, SemanticLock
+from sagas.operations.editing import changed_input
 from sagas.operations.operation import Refusal, Refused, Request
 from sagas.operations.steps import code_refusal
 from sagas.states import LIVE, Attention, Direction, SagaStatus, StepStatus
@@ -180,51 +179,6 @@ def acknowledge(locked: Locked, request: Request) -> None:
     saga.attention = ""
 
 
-def edit_refusal(locked: Locked, request: Request) -> Refusal | None:
-    """Say why its input cannot be changed, or not so."""
-    saga = locked.saga
-    if not saga.is_live:
-        return Refusal(
-            "invalid_state",
-            _("it has ended as %(status)s. Restart it with another input.")
-            % {"status": saga.get_status_display()},
-        )
-    if saga.held_by is not None:
-        return Refusal(
-            "invalid_state", _("a worker has it, and works with the input it has. Suspend it first.")
-        )
-    if refusal := code_refusal(locked):
-        return refusal
-    if "input" not in request.arguments:
-        return None
-    changed = _changed_input(locked, request)
-    if isinstance(changed, Refusal):
-        return changed
-    definition = locked.definition
-    if business_key(definition, changed) not in (None, saga.key):
-        return Refusal(
-            "invalid_argument", _("its business key is made of what would change. Start a new saga.")
-        )
-    if lock_names(definition, changed) != lock_names(definition, saga.input):
-        return Refusal("invalid_argument", _("its locks are made of what would change. Start a new saga."))
-    return None
-
-
-def edit(locked: Locked, request: Request) -> None:
-    """Replace parts of the input; what was done with the old one stays so."""
-    saga = locked.saga
-    changed = _changed_input(locked, request)
-    assert not isinstance(changed, Refusal)
-    fields = sorted(name for name in changed if changed[name] != saga.input.get(name))
-    before = {name: saga.input[name] for name in fields if name in saga.input}
-    # Compensations are given what their actions were, whatever the input is by then.
-    begun = SagaStep.objects.filter(saga=saga.pk, started_at__isnull=False, given_input__isnull=True)
-    begun.update(given_input=saga.input)
-    saga.input = changed
-    Saga.objects.filter(pk=saga.pk).update(input=changed)
-    locked.record(**request.act, data={"before": before, "after": {name: changed[name] for name in fields}})
-
-
 def restart_refusal(locked: Locked, request: Request) -> Refusal | None:
     """Say why no new saga can take its place."""
     saga = locked.saga
@@ -237,7 +191,7 @@ def restart_refusal(locked: Locked, request: Request) -> Refusal | None:
         return code_refusal(locked)
     if saga.parent_id is not None:
         return Refusal("invalid_state", _("it is a step of another saga. Restart that one."))
-    changed = _changed_input(locked, request)
+    changed = changed_input(locked, request)
     if isinstance(changed, Refusal):
         return changed
     key = business_key(locked.definition, changed) or saga.key
@@ -252,7 +206,7 @@ def restart_refusal(locked: Locked, request: Request) -> Refusal | None:
 def restart(locked: Locked, request: Request) -> None:
     """Start a new saga with its input, or parts of it replaced, linked to this one."""
     saga, definition = locked.saga, locked.definition
-    changed = _changed_input(locked, request)
+    changed = changed_input(locked, request)
     assert not isinstance(changed, Refusal)
     new = new_saga(
         definition,
@@ -273,16 +227,6 @@ def restart(locked: Locked, request: Request) -> None:
             Refusal(held.code, _("another saga holds its locks. Wait until it has ended."))
         ) from held
     locked.record(**request.act, data={"saga": str(new.pk)})
-
-
-def _changed_input(locked: Locked, request: Request) -> dict[str, Any] | Refusal:
-    changes = request.arguments.get("input") or {}
-    if not isinstance(changes, dict):
-        return Refusal("invalid_argument", _("the parts of the input to replace are a JSON object."))
-    try:
-        return validated(locked.definition, {**locked.saga.input, **changes})
-    except (InputRefused, NotStorable) as error:
-        return Refusal("invalid_argument", _("the input would be wrong. %(error)s") % {"error": error})
 
 
 def _may_be_undone(saga: Saga) -> bool:

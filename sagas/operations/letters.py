@@ -33,13 +33,16 @@ REQUEUE = "sagas.requeue_deadletter"
 RESOLVE = "sagas.resolve_deadletter"
 HOLD = "sagas.hold_delivery"
 
+Rule = Callable[[InboxMessage, str, Saga | None], Refusal | None]
+"""Says, of a delivery, the reason that is given and the delivery's case, why something is not done."""
+
 
 def requeue(letter_id: int, *, by: By, reason: str = "") -> InboxMessage:
     """Have a dead letter delivered again, with a new round of tries.
 
     Raises `LetterRefused`, after its record was committed, and `InboxMessage.DoesNotExist`.
     """
-    return _perform(letter_id, "requeue", REQUEUE, by=by, reason=reason, change=_make_due)
+    return _perform(letter_id, "requeue", REQUEUE, _not_to_requeue, _make_due, by=by, reason=reason)
 
 
 def resolve(letter_id: int, *, by: By, reason: str) -> InboxMessage:
@@ -47,7 +50,7 @@ def resolve(letter_id: int, *, by: By, reason: str) -> InboxMessage:
 
     Raises `LetterRefused`, after its record was committed, and `InboxMessage.DoesNotExist`.
     """
-    return _perform(letter_id, "resolve", RESOLVE, by=by, reason=reason, change=_close)
+    return _perform(letter_id, "resolve", RESOLVE, _not_to_resolve, _close, by=by, reason=reason)
 
 
 def send_again(letter_id: int, *, by: By, reason: str) -> InboxMessage:
@@ -56,7 +59,7 @@ def send_again(letter_id: int, *, by: By, reason: str) -> InboxMessage:
     What it publishes then has the ids that it had before, and so is told once. Raises `LetterRefused`, after
     its record was committed, and `InboxMessage.DoesNotExist`.
     """
-    return _perform(letter_id, "send_again", REQUEUE, by=by, reason=reason, change=_make_due)
+    return _perform(letter_id, "send_again", REQUEUE, _not_again, _make_due, by=by, reason=reason)
 
 
 def hold(letter_id: int, *, by: By, reason: str) -> InboxMessage:
@@ -65,7 +68,7 @@ def hold(letter_id: int, *, by: By, reason: str) -> InboxMessage:
     One whose call is being made is refused: it may be held when that has come back. Raises `LetterRefused`,
     after its record was committed, and `InboxMessage.DoesNotExist`.
     """
-    return _perform(letter_id, "hold", HOLD, by=by, reason=reason, change=_hold)
+    return _perform(letter_id, "hold", HOLD, _not_to_hold, _hold, by=by, reason=reason)
 
 
 def release(letter_id: int, *, by: By, reason: str = "") -> InboxMessage:
@@ -73,7 +76,7 @@ def release(letter_id: int, *, by: By, reason: str = "") -> InboxMessage:
 
     Raises `LetterRefused`, after its record was committed, and `InboxMessage.DoesNotExist`.
     """
-    return _perform(letter_id, "release", HOLD, by=by, reason=reason, change=_release)
+    return _perform(letter_id, "release", HOLD, _not_to_release, _release, by=by, reason=reason)
 
 
 def alike(letter: InboxMessage) -> QuerySet[InboxMessage]:
@@ -90,17 +93,18 @@ def _perform(
     letter_id: int,
     operation: str,
     permission: str,
+    rule: Rule,
+    change: Callable[[InboxMessage], None],
     *,
     by: By,
     reason: str,
-    change: Callable[[InboxMessage], None],
 ) -> InboxMessage:
     actor, reason = Actor.of(by), clean_text(reason)
     alias = InboxMessage.objects.db
     with transaction.atomic(using=alias):
         case = _locked_case(letter_id)
         letter = InboxMessage.objects.select_for_update().get(pk=letter_id)
-        refusal = _refusal(letter, operation, permission, actor, reason, case)
+        refusal = _lacking(permission, actor) or rule(letter, reason, case)
         DeadLetterAct.objects.create(
             message=letter,
             actor_kind=actor.kind,
@@ -129,33 +133,36 @@ def _perform(
     )
 
 
-def _refusal(
-    letter: InboxMessage, operation: str, permission: str, actor: Actor, reason: str, case: Saga | None
-) -> Refusal | None:
-    if not actor.may(permission):
-        return Refusal(
-            "permission_denied",
-            _("%(name)s lacks the permission %(permission)s.")
-            % {"name": actor.name, "permission": permission},
-        )
-    if operation == "send_again":
-        return _not_again(letter, reason, case)
-    if operation == "hold":
-        return _not_to_hold(letter, reason)
-    if operation == "release":
-        if letter.status == InboxStatus.HELD:
-            return None
-        return Refusal("not_held", _("it is %(status)s, and not held.") % {"status": letter.status})
+def _lacking(permission: str, actor: Actor) -> Refusal | None:
+    if actor.may(permission):
+        return None
+    return Refusal(
+        "permission_denied",
+        _("%(name)s lacks the permission %(permission)s.") % {"name": actor.name, "permission": permission},
+    )
+
+
+def _not_to_requeue(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
     if letter.status != InboxStatus.DEAD:
-        return Refusal("not_dead", _("it is %(status)s, and no dead letter.") % {"status": letter.status})
+        return _not_dead(letter)
     is_forward = not letter.headers.get("is_way_back")
-    if operation == "requeue" and is_forward and case and case.status == SagaStatus.COMPENSATED:
+    if is_forward and case and case.status == SagaStatus.COMPENSATED:
         return Refusal(
             "case_closed", _("its case has been undone, and what it led to would stand. Resolve it.")
         )
-    if operation == "resolve" and not reason.strip():
+    return None
+
+
+def _not_to_resolve(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
+    if letter.status != InboxStatus.DEAD:
+        return _not_dead(letter)
+    if not reason.strip():
         return Refusal("reason_required", _("say why it needs no delivery any more."))
     return None
+
+
+def _not_dead(letter: InboxMessage) -> Refusal:
+    return Refusal("not_dead", _("it is %(status)s, and no dead letter.") % {"status": letter.status})
 
 
 def _not_again(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
@@ -171,7 +178,7 @@ def _not_again(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal 
     return None
 
 
-def _not_to_hold(letter: InboxMessage, reason: str) -> Refusal | None:
+def _not_to_hold(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
     if letter.status == InboxStatus.HELD:
         return Refusal("already_held", _("it is held already. Release it when it may go on."))
     if letter.status != InboxStatus.DUE:
@@ -187,6 +194,12 @@ def _not_to_hold(letter: InboxMessage, reason: str) -> Refusal | None:
     if not reason.strip():
         return Refusal("reason_required", _("say why it is held."))
     return None
+
+
+def _not_to_release(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
+    if letter.status == InboxStatus.HELD:
+        return None
+    return Refusal("not_held", _("it is %(status)s, and not held.") % {"status": letter.status})
 
 
 def _locked_case(letter_id: int) -> Saga | None:

@@ -11,7 +11,7 @@ from uuid import UUID
 from django.db.models import F, QuerySet
 
 from sagas.clock import utc
-from sagas.engine import bulk
+from sagas.engine.queries import Among
 from sagas.exceptions import BatchRefused
 from sagas.models import Saga
 
@@ -75,7 +75,7 @@ class Selection:
     def sagas(self) -> QuerySet[Saga]:
         """Return them, in no particular order."""
         if self.ids:
-            return Saga.objects.filter(bulk.Among(F("pk"), list(self.ids))).order_by()
+            return Saga.objects.filter(Among(F("pk"), list(self.ids))).order_by()
         return narrowed(Saga.objects.order_by(), self.filter)
 
     def as_json(self) -> dict[str, Any]:

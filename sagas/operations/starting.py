@@ -18,6 +18,7 @@ from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused
 from sagas.keys import MAX_KEY, saga_id_for, template_names
 from sagas.models import HistoryKind, Saga
 from sagas.operations.actors import Actor, By
+from sagas.operations.editing import unedited
 from sagas.states import LIVE
 from sagas.telemetry import current_saga, traceparent_of
 from sagas.wake import wake_on_commit
@@ -189,11 +190,8 @@ def _existing(saga: Saga, if_live: IfLive, idempotency_key: str | None) -> Saga 
 
 def _first_input(saga: Saga) -> str:
     """Return what a saga was started with, in canonical form, whatever operators have made of it since."""
-    first = dict(saga.input)
     edits = saga.history.filter(kind=HistoryKind.ACT, operation="edit").order_by("-id")
-    for data in edits.values_list("data", flat=True):
-        first = {name: value for name, value in first.items() if name not in data["after"]} | data["before"]
-    return canonical(first)
+    return canonical(unedited(saga.input, edits.values_list("data", flat=True)))
 
 
 def _unstartable(saga: Saga) -> DuplicateKey:

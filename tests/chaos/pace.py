@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import random
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
@@ -34,7 +35,7 @@ def paced(
         yield replace(planned, number=nth, at=seconds * nth / number)
 
 
-class Clients(Generic[P]):
+class Clients(ABC, Generic[P]):
     """Those who see to it, each in a thread: `coda` is what is begun when the faults are over."""
 
     clients: ClassVar[int]
@@ -78,5 +79,5 @@ class Clients(Generic[P]):
     def _submit(self, act: Callable[[P], None], planned: P) -> None:
         self._running.append(self._threads.submit(act, planned))
 
-    def _see_through(self, planned: P) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def _see_through(self, planned: P) -> None: ...

@@ -189,6 +189,20 @@ def test_one_that_comes_before_the_saga_waits_is_not_lost(define, play):
     assert saga.steps.get(name="pickup").result == {"by": "van"}
 
 
+def test_one_whose_key_cannot_be_told_yet_is_to_be_sent_again(define, play):
+    pickup = WaitForEvent("parcel.picked_up", correlate="{first.batch}", timeout=HOUR, name="pickup")
+    play.says("first", {"batch": "b7"})
+    saga = start(define(step("first"), pickup, input=OrderInput), {"order_id": "1"})
+    callback = callback_to(saga.pk, "pickup")
+    refused = answer(callback)
+    assert (refused.status_code, refused.json()["code"]) == (409, "not_waiting")
+    assert "first.batch" in refused.json()["detail"]
+    run_due()
+    assert answer(callback).status_code == 202
+    run_due()
+    assert statuses(saga)["pickup"] == "completed"
+
+
 def test_one_that_comes_when_nothing_is_waited_for_any_more_is_refused(shipped):
     saga, callback = shipped()
     perform(saga.pk, "compensate", by="ops")

@@ -8,6 +8,7 @@ import shutil
 import subprocess
 import tempfile
 import time
+from abc import ABC, abstractmethod
 from collections.abc import Iterator
 from contextlib import ExitStack, suppress
 from datetime import timedelta
@@ -34,16 +35,16 @@ SLEEP = "sagas.engine.transactions.time.sleep"
 GROWING = ("sagas_sagastep", "sagas_historyentry")
 
 
-class Stumbling:
+class Stumbling(ABC):
     """A resource that a test takes away, and that is there again after some tries."""
 
     tries = 0
 
-    def fill(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def fill(self) -> None: ...
 
-    def free(self) -> None:
-        raise NotImplementedError
+    @abstractmethod
+    def free(self) -> None: ...
 
     def tried(self, seconds: float) -> None:
         """Stand in for the pause between two tries."""

@@ -17,7 +17,7 @@ MOST_BATCHES = 20
 
 
 @dataclass(frozen=True)
-class WishRow:
+class BatchRow:
     """A batch, as far as it was for this saga."""
 
     batch_id: int
@@ -30,7 +30,7 @@ class WishRow:
     why: str
 
 
-def wish_rows(saga: Saga) -> list[WishRow]:
+def batch_rows(saga: Saga) -> list[BatchRow]:
     """Return the latest batches that a saga is an item of, the newest first: one statement."""
     items = saga.batch_items.order_by("-id").values_list(
         "batch_id",
@@ -43,7 +43,7 @@ def wish_rows(saga: Saga) -> list[WishRow]:
         "batch__reason",
     )
     return [
-        WishRow(
+        BatchRow(
             batch_id,
             OPERATIONS[operation].label if operation in OPERATIONS else operation,
             batch_badge(BatchStatus(status)),
