@@ -23,7 +23,7 @@ from sagas.choreography.deliveries import Taken
 from sagas.choreography.delivery import Delivery, Outcome
 from sagas.conf import saga_settings
 from sagas.engine.attempts import NotDone, Overtaken
-from sagas.engine.calls import Company
+from sagas.engine.tempo import Company
 from sagas.engine.threads import Threads
 from sagas.exceptions import OutcomeUnknown
 from sagas.models import InboxMessage

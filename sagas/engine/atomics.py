@@ -35,7 +35,7 @@ def perform(
     began = ended = monotonic()
     settlements: list[Settlement] = []
     try:
-        with Reservation(settling.slots) as reservation, transaction.atomic(using=Saga.objects.db):
+        with Reservation(settling.slots, group) as reservation, transaction.atomic(using=Saga.objects.db):
             check_constraints_at_once()
             outcomes: dict[UUID, list[Settled]] = {}
             for attempt in group:

@@ -60,6 +60,11 @@ class Attempt:
         return self.step.atomic and self.direction is Direction.FORWARD and self.call is Call.ACTION
 
     @property
+    def runs_on_loop(self) -> bool:
+        """Whether its call is made on the runner's event loop, and not in a thread."""
+        return self.step.runs_on_loop(self.direction, self.call)
+
+    @property
     def attributes(self) -> dict[str, str | int]:
         """Describe the attempt for traces."""
         return {
@@ -99,7 +104,10 @@ class Settled:
     delay: timedelta | None = None
     """What the step asked for before its next attempt."""
     ended: bool = True
-    """Whether the function is known to have ended; after a time-out it may still run."""
+    """Whether the function is known to have ended; after a time-out it may still run.
+
+    If it has, its slot is given back by whoever settles it.
+    """
     sent: float
     """When the call was made, by the monotonic clock of this process."""
 

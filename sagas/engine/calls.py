@@ -8,6 +8,7 @@ from collections import deque
 from collections.abc import Callable, Coroutine, Sequence
 from contextlib import suppress
 from datetime import timedelta
+from functools import partial
 from time import monotonic
 from typing import Any, cast
 
@@ -16,6 +17,7 @@ from sagas.engine.attempts import Attempt, NotDone, Overtaken, Settled
 from sagas.engine.functions import arguments, call_here, context_of, raised, returned, tracing_of, unsent
 from sagas.engine.isolation import call_apart
 from sagas.engine.slots import Slots
+from sagas.engine.tempo import Company, Pace
 from sagas.engine.threads import Threads
 from sagas.exceptions import OutcomeUnknown
 from sagas.states import Call, Outcome
@@ -27,10 +29,8 @@ GRACE = timedelta(seconds=30)
 TO_KILL = timedelta(seconds=5)
 """How long a process may take to be killed, before it is given up like a thread."""
 
-
-MOMENT = timedelta(milliseconds=50)
-MOST_AHEAD = 15
-"""Attempts that wait for one thread, at most."""
+GROUPS_ABREAST = 2
+"""Groups of quick atomic attempts at once: more of them would be smaller, and in each other's way."""
 
 
 class Calls:
@@ -54,6 +54,7 @@ class Calls:
         self._waiting: dict[Attempt, bool] = {}
         self._begun: dict[Attempt, float] = {}
         self._atomics: deque[Attempt] = deque()
+        self._groups: dict[tuple[Attempt, ...], float] = {}
         self._company = Company()
         self._perform_atomically = perform_atomically
         self._report = report
@@ -72,12 +73,11 @@ class Calls:
         """Make the call, unless the lease under which it was marked is over."""
         sent = monotonic()
         if sent >= attempt.held.lease_ends:
-            self._slots.release(attempt.step, attempt.direction, attempt.call)
             self._report(unsent(attempt))
             return
         limit = _limit(attempt)
         attempt.held.renewable_until = max(attempt.held.renewable_until, sent + limit + GRACE.total_seconds())
-        if attempt.step.runs_on_loop(attempt.direction, attempt.call):
+        if attempt.runs_on_loop:
             task = self._loop.create_task(self._run(attempt, sent))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
@@ -87,7 +87,8 @@ class Calls:
             self._waiting[attempt] = True
             if attempt.is_atomic:
                 self._atomics.append(attempt)
-                self._threads.submit(self._run_group)
+                if len(self._atomics) == 1:
+                    self._loop.call_soon(self._begin_groups)  # Once all are sent that are to be sent now.
             else:
                 self._threads.submit(lambda: self._run_in_thread(attempt))
 
@@ -128,16 +129,32 @@ class Calls:
             # The runner gave this call up and is gone; what it did will be found out by its key.
             log.warning("%s came back after its runner had ended: %s.", attempt.label, settled.outcome.value)
 
-    def _run_group(self) -> None:
-        """Make the calls of as many atomic attempts as a moment has room for, in one transaction."""
-        group: list[Attempt] = []
-        with suppress(IndexError):
-            while len(group) < self._company.size:
-                attempt = self._atomics.popleft()
-                if self._waiting.pop(attempt, False):
-                    group.append(attempt)
-        if group:
-            self._run_together(group, trusting=len(group) > 1 and self._company.is_trusting)
+    def _begin_groups(self) -> None:
+        """Have the atomic attempts that wait made together, in as few transactions as have room for them."""
+        while self._atomics and (self._company.size == 1 or self._young_groups() < GROUPS_ABREAST):
+            group = tuple(self._atomics.popleft() for _ in range(min(self._company.size, len(self._atomics))))
+            self._groups[group] = monotonic()
+            self._threads.submit(partial(self._run_group, group))
+            # One that is at work for longer than a moment keeps no other waiting.
+            self._loop.call_later(self._company.moment.total_seconds(), self._begin_groups)
+
+    def _young_groups(self) -> int:
+        moment_ago = monotonic() - self._company.moment.total_seconds()
+        return sum(began > moment_ago for began in self._groups.values())
+
+    def _run_group(self, group: tuple[Attempt, ...]) -> None:
+        """Make the calls of a group in one transaction."""
+        taken = [attempt for attempt in group if self._waiting.pop(attempt, False)]
+        try:
+            if taken:
+                self._run_together(taken, trusting=len(taken) > 1 and self._company.is_trusting)
+        finally:
+            with suppress(RuntimeError):  # The runner is gone.
+                self._loop.call_soon_threadsafe(self._left_group, group)
+
+    def _left_group(self, group: tuple[Attempt, ...]) -> None:
+        del self._groups[group]
+        self._begin_groups()
 
     def _run_together(self, group: Sequence[Attempt], *, trusting: bool = False) -> None:
         began = monotonic()
@@ -174,7 +191,6 @@ class Calls:
     def _left_together(self, group: Sequence[Attempt], tell: Callable[[], None]) -> None:
         for attempt in group:
             self._begun.pop(attempt, None)
-            self._slots.release(attempt.step, attempt.direction, attempt.call)
             if (timer := self._open.pop(attempt, None)) is not None:
                 timer.cancel()
             else:
@@ -202,16 +218,17 @@ class Calls:
             self._open[attempt] = self._loop.call_later(left, self._look_at_thread, attempt)
 
     def _came_back(self, attempt: Attempt, settled: Settled) -> None:
-        self._slots.release(attempt.step, attempt.direction, attempt.call)
         timer = self._open.pop(attempt, None)
         if timer is not None:
             timer.cancel()
             self._report(settled)
             return
-        if not attempt.step.runs_on_loop(attempt.direction, attempt.call):
+        if not attempt.runs_on_loop:
             self.overdue -= 1
         if settled.outcome is Outcome.DONE and attempt.call is Call.ACTION:
             self._report(settled)
+        else:
+            self._slots.give_back({attempt.runs_on_loop: 1})
 
     def _give_up(self, attempt: Attempt, sent: float, task: asyncio.Task[None] | None) -> None:
         if self._open.pop(attempt, None) is None:
@@ -230,57 +247,3 @@ def _limit(attempt: Attempt) -> float:
     """Return after how many seconds an attempt is given up."""
     limit = attempt.step.time_limit(attempt.direction, attempt.call)
     return (limit + TO_KILL if attempt.step.runs_apart(attempt.call) else limit).total_seconds()
-
-
-class Company:
-    """How many atomic attempts share a transaction: many where they are quick, one where they are slow.
-
-    Where all of late were done, they share it without savepoints, which cost more than a quick write. One
-    that fails then takes the others back with it: after that they are guarded again for a while.
-    """
-
-    most = 50
-    moment = timedelta(milliseconds=250)
-    wary_for = 20
-    """Groups that are guarded after one that failed."""
-
-    def __init__(self) -> None:
-        self.seconds = self.moment.total_seconds() / 4
-        self._wary = 0
-
-    @property
-    def is_trusting(self) -> bool:
-        """Whether a group may go without savepoints."""
-        return self._wary == 0
-
-    def lose_trust(self) -> None:
-        """Learn that one of a group failed."""
-        self._wary = self.wary_for
-
-    @property
-    def size(self) -> int:
-        """How many may go together."""
-        return max(1, min(self.most, int(self.moment.total_seconds() / max(self.seconds, 1e-6))))
-
-    def note(self, seconds: float) -> None:
-        """Learn how long one of them took."""
-        self.seconds += (seconds - self.seconds) * 0.5
-        self._wary = max(0, self._wary - 1)
-
-
-class Pace:
-    """How many sync attempts may wait for a thread: as many as the threads take in a moment.
-
-    Where steps are quick, threads that wait for the books to be done stand idle, and the books are done for
-    few at a time. Where they are slow, what waits here could run elsewhere.
-    """
-
-    def __init__(self, threads: int) -> None:
-        self._threads = threads
-        self._seconds = MOMENT.total_seconds()
-
-    def backlog(self, seconds: float) -> int:
-        """Return the backlog to allow, given that one more call took so long."""
-        self._seconds += (seconds - self._seconds) * 0.1
-        ahead = MOMENT.total_seconds() / max(self._seconds, 1e-6)
-        return int(self._threads * min(max(ahead - 1, 0), MOST_AHEAD))

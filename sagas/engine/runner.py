@@ -125,7 +125,7 @@ class Runner:
         self._more_due = False
         self._swept = False
         self._rung = float("-inf")
-        self._limit = config.batch
+        self._starved = False
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
@@ -200,7 +200,7 @@ class Runner:
                         last_found = monotonic()
                     else:
                         self._start_companion()
-                    again_now = claimed.full and not claimed.starved
+                    again_now = claimed.full and self._has_room
                     self._next_look = now if again_now else monotonic() + self._pause_before(last_found)
                 elif not self._swept and (not self._hand or now - last_found > self._poll):
                     self._swept = True
@@ -226,6 +226,8 @@ class Runner:
 
     def _pause_before(self, last_found: float) -> float:
         """Return how long to wait until the next look: shortly after there was something to find."""
+        if not self._has_room:
+            return self._poll
         idle = monotonic() - last_found
         return min(max(idle / 4, SHORTEST_POLL), self._poll)
 
@@ -271,7 +273,7 @@ class Runner:
         self._send(settlement.attempts)
         for saga_id in settlement.let_go:
             self._hand.pop(saga_id, None)
-        if settlement.let_go and self._more_due:
+        if settlement.let_go and self._more_due and self._has_room:
             self._next_look = monotonic()  # There is room again, and somebody to take it.
 
     async def _claim(self) -> Claimed:
@@ -284,7 +286,7 @@ class Runner:
             lambda: claim(
                 self.id,
                 self._slots,
-                limit=min(self._limit, self._slots.free),
+                limit=self._room(),
                 lease=self._config.lease,
                 alone=not self._hand,
                 only=self._only,
@@ -292,7 +294,7 @@ class Runner:
             )
         )
         self._apart = claimed.apart
-        self._adapt_limit(claimed)
+        self._starved = claimed.starved or (self._starved and claimed.full)
         for attempt in claimed.attempts:
             self._hand[attempt.held.id] = attempt.held
         self.ran.claimed += len({attempt.held.id for attempt in claimed.attempts})
@@ -301,12 +303,15 @@ class Runner:
             await self._in_books(partial(self._ring, more=claimed.full))
         return claimed
 
-    def _adapt_limit(self, claimed: Claimed) -> None:
-        """Ask for as many sagas as there were slots of the kind they need; others are read in vain."""
-        if claimed.starved:
-            self._limit = max(1, len(claimed.attempts))
-        elif claimed.full:
-            self._limit = min(self._limit * 2, self._config.batch)
+    @property
+    def _has_room(self) -> bool:
+        """Whether there are slots of each kind, as far as any has been lacking."""
+        return not self._starved or self._slots.scarcest > 0
+
+    def _room(self) -> int:
+        """Return for how many sagas to ask: others would be read in vain."""
+        lacking = self._slots.scarcest if self._starved else 0
+        return min(lacking or self._slots.free, self._config.batch)
 
     def _ring(self, *, more: bool) -> None:
         """Leave a wake-up in case this process dies, and call for help where there is more to do."""

@@ -84,13 +84,15 @@ class Settling:
     def settle(self, group: Group) -> Settlement:
         """Settle the group in one transaction; if that cannot be, in halves down to the offender."""
         try:
-            with Reservation(self.slots) as reservation:
+            with Reservation(self.slots, finished(group)) as reservation:
                 return durably(lambda: self._settle(group, reservation.anew()), happened=is_written)
         except Exception as error:
             if is_transient(error):
                 raise
             if len(group) == 1:
-                return durably(partial(self._halt_offender, group, error), happened=lambda _: True)
+                with Reservation(self.slots, finished(group)) as reservation:
+                    halt = partial(self._halt_offender, group, error, reservation)
+                    return durably(halt, happened=lambda _: True)
             sagas = list(group)
             middle = len(sagas) // 2
             first = self.settle({pk: group[pk] for pk in sagas[:middle]})
@@ -145,7 +147,7 @@ class Settling:
         admission = Admission(self.holds)
         return Border(slots, admission, self.lease, self.begin if begin is None else begin)
 
-    def _halt_offender(self, group: Group, error: Exception) -> Settlement:
+    def _halt_offender(self, group: Group, error: Exception, reservation: Reservation) -> Settlement:
         """Halt a saga whose outcomes cannot be stored; what they were is told in words that can."""
         [(saga_id, outcomes)] = group.items()
         log.error("Saga %s is halted: its outcomes could not be stored.", saga_id, exc_info=error)
@@ -157,7 +159,7 @@ class Settling:
                     refuse(locked, settled, type(error).__name__)
             if ours:
                 held = ours[0].attempt.held
-                border = self._border(Reservation(self.slots), begin=False)
+                border = self._border(reservation, begin=False)
                 border.prepare([locked])
                 advance(locked, held, border)
                 result.errands = store([locked], border.admission)
@@ -193,6 +195,11 @@ def settle(
     settlement = Settling(worker, slots, lease, begin, holds).settle(group)
     settlement.conclude()
     return settlement
+
+
+def finished(group: Group) -> list[Attempt]:
+    """Return the attempts of which nothing runs any more: their slots are their sagas' to go on with."""
+    return [settled.attempt for outcomes in group.values() for settled in outcomes if settled.ended]
 
 
 def _written(step: SagaStep) -> Written:

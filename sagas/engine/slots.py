@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from collections import Counter
+from collections.abc import Iterable, Mapping
 from threading import Lock
 
 from sagas.definitions import Element
+from sagas.engine.attempts import Attempt
 from sagas.states import Call, Direction
 
 
@@ -26,11 +29,11 @@ class Slots:
             self._free[kind] -= 1
             return True
 
-    def release(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> None:
-        """Give the slot of an attempt back."""
-        kind = step.runs_on_loop(direction, call)
+    def give_back(self, number: Mapping[bool, int]) -> None:
+        """Give so many slots back, by whether they are for calls on the loop."""
         with self._lock:
-            self._free[kind] += 1
+            for kind, freed in number.items():
+                self._free[kind] += freed
 
     def has_room(self, step: Element, direction: Direction) -> bool:
         """Say whether a slot for the step's first call is free, or it needs none."""
@@ -52,19 +55,30 @@ class Slots:
         """How many more attempts could be made at most."""
         return max(0, self._free[False]) + self._free[True]
 
+    @property
+    def scarcest(self) -> int:
+        """How many attempts could be made at least, whatever they need."""
+        return max(0, min(self._free.values()))
+
 
 class Reservation:
-    """The slots that one transaction takes, all given back if it comes to nothing."""
+    """The slots that one transaction takes, all given back if it comes to nothing.
 
-    def __init__(self, slots: Slots) -> None:
+    It begins with those of the attempts that it settles: else a claim could have them, which would take up
+    other sagas only to have these let go of. What is left of them is free in the end.
+    """
+
+    def __init__(self, slots: Slots, finished: Iterable[Attempt] = ()) -> None:
         self._slots = slots
-        self._taken: list[tuple[Element, Direction, Call]] = []
+        self._had = Counter(attempt.runs_on_loop for attempt in finished)
+        self._taken: Counter[bool] = Counter()
 
     def reserve(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> bool:
         """Take a slot, if one is free."""
-        if not self._slots.reserve(step, direction, call):
+        kind = step.runs_on_loop(direction, call)
+        if self._taken[kind] >= self._had[kind] and not self._slots.reserve(step, direction, call):
             return False
-        self._taken.append((step, direction, call))
+        self._taken[kind] += 1
         return True
 
     def has_room(self, step: Element, direction: Direction) -> bool:
@@ -73,8 +87,7 @@ class Reservation:
 
     def anew(self) -> Reservation:
         """Give back what an earlier try of the transaction had taken."""
-        for step, direction, call in self._taken:
-            self._slots.release(step, direction, call)
+        self._slots.give_back(self._taken - self._had)
         self._taken.clear()
         return self
 
@@ -82,5 +95,7 @@ class Reservation:
         return self
 
     def __exit__(self, kind: type[BaseException] | None, *rest: object) -> None:
-        if kind is not None:
+        if kind is None:
+            self._slots.give_back(self._had - self._taken)
+        else:
             self.anew()

@@ -89,8 +89,6 @@ def run_due() -> None:
     for _ in range(MOST_ROUNDS):
         if attempts:
             outcomes = [call_here(attempt) for attempt in attempts]
-            for attempt in attempts:
-                slots.release(attempt.step, attempt.direction, attempt.call)
             attempts = settle(outcomes, worker, slots, lease=lease).attempts
             continue
         run_pending()

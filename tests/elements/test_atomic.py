@@ -11,10 +11,10 @@ from sagas import Parallel, PermanentFailure, RetryLater, start_many
 from sagas.definitions.checks import definition_problems
 from sagas.engine.atomics import perform
 from sagas.engine.attempts import NotDone, Overtaken
-from sagas.engine.calls import Company
 from sagas.engine.holds import Holds
 from sagas.engine.runner import Runner
 from sagas.engine.settlement import Settling
+from sagas.engine.tempo import Company
 from sagas.models import Saga
 from sagas.testing import advance, run_saga
 from tests.engine.hands import LEASE, Hand

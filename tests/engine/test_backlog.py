@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import time
 from datetime import timedelta
+from typing import Any
 
 import pytest
 
 from sagas import start_many
-from sagas.engine.calls import MOST_AHEAD, Pace
+from sagas.engine.claims import claim
 from sagas.engine.slots import Slots
+from sagas.engine.tempo import MOST_AHEAD, Pace
 from sagas.models import Saga, SagaStep
 from sagas.states import Direction
 from tests.engine.runs import run, sleeping
@@ -49,10 +51,10 @@ def test_slots_grow_and_shrink_with_the_backlog():
     assert not slots.reserve(pay, FORWARD)
 
     slots.allow_backlog(0)
-    slots.release(pay, FORWARD)
+    slots.give_back({False: 1})
     assert slots.free == 0
     assert not slots.reserve(pay, FORWARD)
-    slots.release(pay, FORWARD)
+    slots.give_back({False: 1})
     assert slots.reserve(pay, FORWARD)
 
 
@@ -60,7 +62,7 @@ def test_slots_grow_and_shrink_with_the_backlog():
 @pytest.mark.usefixtures("brisk")
 class TestWaiting:
     def test_an_attempt_that_waited_has_its_whole_time_once_it_runs(self, define, play, monkeypatch):
-        monkeypatch.setattr("sagas.engine.calls.Pace.backlog", lambda pace, seconds: 100)
+        monkeypatch.setattr("sagas.engine.tempo.Pace.backlog", lambda pace, seconds: 100)
         quick = define(step("quick"), step("slow", timeout=timedelta(seconds=0.4)))
         play.always("slow", sleeping(0.3))
         start_many(quick, [{}] * 20)  # 4 threads: the last wait three times as long as they may take.
@@ -73,7 +75,7 @@ class TestWaiting:
     def test_what_still_waits_when_the_budget_is_spent_is_given_back_uncounted(
         self, define, play, monkeypatch
     ):
-        monkeypatch.setattr("sagas.engine.calls.Pace.backlog", lambda pace, seconds: 100)
+        monkeypatch.setattr("sagas.engine.tempo.Pace.backlog", lambda pace, seconds: 100)
         definition = define(step("quick"), step("slow"))
         play.always("slow", sleeping(0.5))
         start_many(definition, [{}] * 60)
@@ -93,3 +95,21 @@ class TestWaiting:
         run()
         assert set(Saga.objects.values_list("status", flat=True)) == {"completed"}
         assert set(SagaStep.objects.values_list("attempts", flat=True)) == {1}
+
+    def test_no_more_are_asked_for_than_there_are_threads_for(self, define, play, monkeypatch):
+        asked: list[int] = []
+
+        def claiming(*args: Any, limit: int, **options: Any) -> Any:
+            asked.append(limit)
+            return claim(*args, limit=limit, **options)
+
+        monkeypatch.setattr("sagas.engine.tempo.Pace.backlog", lambda pace, seconds: 0)
+        monkeypatch.setattr("sagas.engine.runner.claim", claiming)
+        start_many(define(step("first"), step("second")), [{}] * 30)
+
+        run(budget=timedelta(seconds=10))
+
+        assert set(Saga.objects.values_list("status", "fence")) == {("completed", 1)}
+        first, *others = asked
+        assert first > 30  # Until one was lacking, nobody knew what they need.
+        assert max(others[:-1]) <= 4

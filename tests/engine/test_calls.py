@@ -15,21 +15,28 @@ import pytest
 from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.calls import GRACE, Calls
 from sagas.engine.slots import Slots
+from sagas.engine.tempo import Company
 from sagas.engine.threads import Threads
 from sagas.states import Direction, Outcome
 from tests.samples import SECOND, step
 
 LIMIT = SECOND / 10
+Together = Callable[[Sequence[Attempt], bool], tuple[Callable[[], None], float]]
 
 
 class Desk:
     """Makes calls for a test and keeps what was reported."""
 
-    def __init__(self, *, threads: int = 2) -> None:
-        self.slots = Slots(threads=threads, tasks=2)
+    def __init__(self, *, threads: int = 2, backlog: int = 0, perform: Together | None = None) -> None:
+        self.slots = Slots(threads=threads + backlog, tasks=2)
         self.threads = Threads(threads)
         self.reports: list[Settled] = []
-        self.calls = Calls(self.slots, self.threads, self.reports.append, self._alone)
+        self.calls = Calls(self.slots, self.threads, self._take_note, perform or self._alone)
+
+    def _take_note(self, settled: Settled) -> None:
+        self.reports.append(settled)
+        if settled.ended:  # Whoever settles it has its slot.
+            self.slots.give_back({settled.attempt.runs_on_loop: 1})
 
     @staticmethod
     def _alone(group: Sequence[Attempt], trusting: bool) -> tuple[Callable[[], None], float]:
@@ -152,6 +159,61 @@ def test_an_async_call_that_was_given_up_is_cancelled_and_gives_its_slot_back(de
         assert desk.calls.overdue == 0
 
     at_a_desk(scene)
+
+
+class Bench:
+    """Where groups of atomic attempts are made, each when the test lets it."""
+
+    def __init__(self) -> None:
+        self.sizes: list[int] = []
+        self.left = 0
+        self.released = threading.Semaphore(0)
+
+    def perform(self, group: Sequence[Attempt], trusting: bool) -> tuple[Callable[[], None], float]:
+        self.sizes.append(len(group))
+        self.released.acquire(timeout=5)
+        return partial(self._leave, len(group)), 0.001 * len(group)
+
+    def _leave(self, number: int) -> None:
+        self.left += number
+
+
+def test_quick_atomic_attempts_gather_for_the_next_group_while_two_are_at_work(define, monkeypatch):
+    monkeypatch.setattr(Company, "most", 10)
+    monkeypatch.setattr(Company, "moment", 60 * SECOND)
+    definition = define(step("a", atomic=True))
+    bench = Bench()
+
+    async def scene(desk: Desk) -> None:
+        for number in (4, 3, 2, 2):
+            for _ in range(number):
+                desk.calls.send(desk.attempt(definition))
+            await asyncio.sleep(0.05)
+        assert bench.sizes == [4, 3]
+        bench.released.release()
+        await desk.until(lambda: len(bench.sizes) == 3)
+        assert bench.sizes[2] == 2 + 2
+        bench.released.release(2)
+        await desk.until(lambda: bench.left == 11)
+
+    at_a_desk(scene, threads=4, backlog=20, perform=bench.perform)
+
+
+def test_a_group_that_takes_long_keeps_no_others_waiting(define, monkeypatch):
+    monkeypatch.setattr(Company, "moment", SECOND / 5)
+    definition = define(step("a", atomic=True))
+    bench = Bench()
+
+    async def scene(desk: Desk) -> None:
+        for _ in range(4):
+            desk.calls.send(desk.attempt(definition))
+            await asyncio.sleep(0.02)
+        assert bench.sizes == [1, 1]
+        await desk.until(lambda: bench.sizes == [1, 1, 2])
+        bench.released.release(3)
+        await desk.until(lambda: bench.left == 4)
+
+    at_a_desk(scene, threads=4, perform=bench.perform)
 
 
 def test_threads_are_as_many_as_allowed_and_used_again():

@@ -113,8 +113,8 @@ def test_the_offenders_siblings_in_flight_are_awaited(define, hand):
 
 def test_slots_that_were_reserved_in_vain_are_free_again(define, hand):
     start_many(define(step("pay"), step("send")), [{}] * 4)
-    outcomes = hand.call(hand.take())
     before = hand.slots.free
+    outcomes = hand.call(hand.take())
     outcomes[1] = poisoned(outcomes[1])
     settlement = hand.settle(*outcomes)
     assert hand.slots.free == before - len(settlement.attempts)

@@ -6,7 +6,7 @@ from time import monotonic
 
 import pytest
 
-from sagas import Parallel, PermanentFailure, RetryLater, RetryPolicy, clock, start
+from sagas import Parallel, PermanentFailure, RetryLater, RetryPolicy, clock, start, start_many
 from sagas.engine.errands import nudge
 from sagas.engine.functions import unsent
 from sagas.models import HistoryKind, Saga
@@ -245,11 +245,21 @@ def test_an_attempt_is_marked_only_where_there_is_a_slot(define):
     assert claimed.starved
     assert Saga.objects.filter(status="pending", held_by=None, fence=0).count() == 1
 
-    settlement = hand.settle(*hand.call(claimed.attempts))
-    assert settlement.attempts == []
-    for attempt in claimed.attempts:
-        hand.slots.release(attempt.step, attempt.direction)
+    assert hand.take() == []
+    assert hand.settle(*hand.call(claimed.attempts)).attempts == []
     assert len(hand.take()) == 1
+
+
+def test_a_saga_goes_on_with_the_slot_that_it_has(define):
+    start_many(define(step("pay"), step("ship")), [{}] * 3)
+    hand = Hand(threads=2)
+    outcomes = hand.call(hand.take())
+    assert hand.take() == []  # Not even now that the calls have come back: else these would be let go.
+    settlement = hand.settle(*outcomes)
+    assert [attempt.step.name for attempt in settlement.attempts] == ["ship", "ship"]
+    hand.settle(*hand.call(settlement.attempts))
+    assert len(hand.take()) == 1
+    assert set(Saga.objects.values_list("fence", flat=True)) == {1}
 
 
 def test_threads_do_not_starve_the_loop_nor_the_other_way_round(define):

@@ -113,7 +113,7 @@ def test_a_process_whose_threads_are_stuck_is_to_be_replaced(define, play):
 
 
 def test_attempts_that_wait_for_threads_which_are_stuck_are_given_back(define, play, monkeypatch):
-    monkeypatch.setattr("sagas.engine.calls.Pace.backlog", lambda pace, seconds: 100)
+    monkeypatch.setattr("sagas.engine.tempo.Pace.backlog", lambda pace, seconds: 100)
     released = threading.Event()
     play.always("stuck", lambda ctx: released.wait(20))
     definition = define(step("quick"), step("stuck", timeout=MOMENT, retry=ONCE))
