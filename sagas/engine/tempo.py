@@ -5,7 +5,7 @@ from __future__ import annotations
 from datetime import timedelta
 
 MOMENT = timedelta(milliseconds=50)
-MOST_AHEAD = 60
+MOST_AHEAD = 30
 """Attempts that wait for one thread, at most."""
 
 
