@@ -21,7 +21,7 @@ from django.db import close_old_connections, connections
 from django.http import HttpResponseBase
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
-os.environ.setdefault("PREPARE_STATEMENTS", "1")
+os.environ.setdefault("SERVER_SIDE_BINDING", "1")
 
 THREADS = 2
 """Requests answered at once by one process: one computes while the other waits for the database."""

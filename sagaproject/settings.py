@@ -202,10 +202,12 @@ POSTGRESQL: Final[dict[str, Any]] = {
         ),
     },
 }
-if env.bool("PREPARE_STATEMENTS", default=False):
-    # The web server makes the same few statements over and over, and planning them is half of what they cost.
-    # Not through a pooler that gives each transaction another connection.
-    POSTGRESQL["OPTIONS"] |= {"server_side_binding": True, "prepare_threshold": 5}
+if env.bool("PREPARE_STATEMENTS", default=True):
+    # The same few statements are made over and over, and planning them is half of what they cost. Not through a
+    # pooler that gives each transaction another connection.
+    POSTGRESQL["OPTIONS"]["prepare_threshold"] = 5
+    # Of Django's own statements only those whose values are sent apart can be prepared: in the web server they are.
+    POSTGRESQL["OPTIONS"]["server_side_binding"] = env.bool("SERVER_SIDE_BINDING", default=False)
 
 
 def _database(url: str | None) -> dict[str, Any]:
