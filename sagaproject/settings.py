@@ -202,11 +202,11 @@ POSTGRESQL: Final[dict[str, Any]] = {
         ),
     },
 }
-if env.bool("PREPARE_STATEMENTS", default=True):
-    # The same few statements are made over and over, and planning them is half of what they cost. Not through a
-    # pooler that gives each transaction another connection.
+if env.bool("PREPARE_STATEMENTS", default=not DEBUG):  # Django's log of statements does not tell those.
+    # To plan the same few statements over and over is a good part of what they cost. Not through a pooler
+    # that gives each transaction another connection.
     POSTGRESQL["OPTIONS"]["prepare_threshold"] = 5
-    # Of Django's own statements only those whose values are sent apart can be prepared: in the web server they are.
+    # Of Django's own statements those can be prepared whose values are sent apart: the web server's are.
     POSTGRESQL["OPTIONS"]["server_side_binding"] = env.bool("SERVER_SIDE_BINDING", default=False)
 
 

@@ -350,7 +350,7 @@ class _Relay:
         try:
             self.command = subprocess.Popen(
                 command,
-                env=os.environ | {"DATABASE_URL": address},
+                env=os.environ | {"DATABASE_URL": address, "PREPARE_STATEMENTS": "1"},  # As in production.
                 preexec_fn=_dying_with_us(signal.SIGTERM),
             )
         except OSError as error:

@@ -14,7 +14,7 @@ from time import monotonic
 from typing import NamedTuple, TypeAlias
 from uuid import UUID
 
-from django.db.models import Exists, Q, QuerySet
+from django.db.models import Exists, F, Q, QuerySet
 
 from sagas.canonical import clean_text
 from sagas.clock import DatabaseTime
@@ -28,7 +28,7 @@ from sagas.engine.errands import Errands, run, store
 from sagas.engine.holds import Holds
 from sagas.engine.locked import Locked, lock_again
 from sagas.engine.processes import worker_name
-from sagas.engine.queries import fetch_again
+from sagas.engine.queries import Among, fetch_among
 from sagas.engine.slots import Reservation, Slots
 from sagas.engine.steering import advance
 from sagas.engine.takeover import company, lose
@@ -76,13 +76,16 @@ def look(worker: UUID, only: Sequence[UUID] | None = None) -> Sight:
     It goes by the worker's own row; without one it finds that there may be.
     """
     among = None if only is None else tuple(only)
-    seen = fetch_again(_in_sight, worker, _code(), among, alias=Saga.objects.db)
+    seen = fetch_among(_in_sight, [worker], _code(), among, alias=Saga.objects.db)
     return Sight(*seen[0]) if seen else Sight()
 
 
-def _in_sight(worker: UUID, code: Code, only: tuple[UUID, ...] | None) -> QuerySet[Worker, tuple[bool, bool]]:
+def _in_sight(
+    workers: Sequence[UUID], code: Code, only: tuple[UUID, ...] | None
+) -> QuerySet[Worker, tuple[bool, bool]]:
     due = _due(code, only).order_by()
-    return Worker.objects.filter(pk=worker).values_list(Exists(due), Exists(inbox.arrived()))
+    ours = Worker.objects.filter(Among(F("pk"), workers))
+    return ours.values_list(Exists(due), Exists(inbox.arrived()))
 
 
 def claim(

@@ -277,22 +277,7 @@ class Runner:
             self._next_look = monotonic()  # There is room again, and somebody to take it.
 
     async def _claim(self) -> Claimed:
-        seen = await self._in_books(partial(look, self.id, self._only))
-        if seen.has_come:
-            await self._in_books(errands.run_pending)
-        elif not seen.is_due:
-            return Claimed()
-        claimed: Claimed = await self._in_books(
-            lambda: claim(
-                self.id,
-                self._slots,
-                limit=self._room(),
-                lease=self._config.lease,
-                alone=not self._hand,
-                only=self._only,
-                holds=self._holds.get(),
-            )
-        )
+        claimed = await self._in_books(self._take_what_is_due)
         self._apart = claimed.apart
         self._starved = claimed.starved or (self._starved and claimed.full)
         for attempt in claimed.attempts:
@@ -303,15 +288,34 @@ class Runner:
             await self._in_books(partial(self._ring, more=claimed.full))
         return claimed
 
+    def _take_what_is_due(self) -> Claimed:
+        seen = look(self.id, self._only)
+        if seen.has_come:
+            errands.run_pending()
+        elif not seen.is_due:
+            return Claimed()
+        return claim(
+            self.id,
+            self._slots,
+            limit=self._room(),
+            lease=self._config.lease,
+            alone=not self._hand,
+            only=self._only,
+            holds=self._holds.get(),
+        )
+
     @property
     def _has_room(self) -> bool:
         """Whether there are slots of each kind, as far as any has been lacking."""
         return not self._starved or self._slots.scarcest > 0
 
     def _room(self) -> int:
-        """Return for how many sagas to ask: others would be read in vain."""
-        lacking = self._slots.scarcest if self._starved else 0
-        return min(lacking or self._slots.free, self._config.batch)
+        """Return for how many sagas to ask: others would be read in vain.
+
+        It is a power of two, or a whole batch: each number makes another statement, to be planned anew.
+        """
+        room = (self._slots.scarcest if self._starved else 0) or self._slots.free
+        return min(1 << room.bit_length() >> 1, self._config.batch)
 
     def _ring(self, *, more: bool) -> None:
         """Leave a wake-up in case this process dies, and call for help where there is more to do."""

@@ -5,7 +5,9 @@ from __future__ import annotations
 import logging
 import os
 import socket
+from typing import Any
 
+from django.db.models import QuerySet
 from django_q.conf import Conf
 
 from sagas.choreography.courier import Courier
@@ -13,6 +15,7 @@ from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.engine import recovery
 from sagas.engine.heartbeat import ALIVE_FOR
+from sagas.engine.queries import fetch_again
 from sagas.engine.runner import Runner
 from sagas.models import Worker
 from sagas.operations import chunks, retention
@@ -64,12 +67,17 @@ def runners_allowed() -> int:
 
 def _runners_at_work() -> int:
     """Count this cluster's runners; a worker killed a moment ago left its row, and does not count."""
-    ours = Worker.objects.filter(host=socket.gethostname(), group=os.getpgrp(), queue=queue_name())
-    seen = list(ours.annotate(now=DatabaseTime()).values_list("pid", "beat_at", "now"))
+    ours = (socket.gethostname(), os.getpgrp(), queue_name())
+    seen = fetch_again(_runners, *ours, alias=Worker.objects.db)
     live = [pid for pid, beat_at, now in seen if now - beat_at <= ALIVE_FOR]
     if len(live) < len(seen):
-        ours.filter(beat_at__lt=DatabaseTime() - ALIVE_FOR).delete()
+        _runners(*ours).filter(beat_at__lt=DatabaseTime() - ALIVE_FOR).delete()
     return sum(map(_is_alive, live))
+
+
+def _runners(host: str, group: int, queue: str) -> QuerySet[Worker, tuple[Any, ...]]:
+    rows = Worker.objects.filter(host=host, group=group, queue=queue)
+    return rows.values_list("pid", "beat_at", DatabaseTime())
 
 
 def _is_alive(pid: int) -> bool:

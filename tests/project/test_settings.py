@@ -149,6 +149,22 @@ class TestPostgreSQL:
             "-c client_connection_check_interval=5s"
         )
 
+    @pytest.mark.parametrize(
+        ("environment", "prepared"),
+        [
+            (DEPLOYED, {"prepare_threshold": 5, "server_side_binding": False}),
+            (DEPLOYED | {"SERVER_SIDE_BINDING": "1"}, {"prepare_threshold": 5, "server_side_binding": True}),
+            (DEPLOYED | {"PREPARE_STATEMENTS": "0", "SERVER_SIDE_BINDING": "1"}, {}),
+            ({}, {}),  # With DEBUG statements are logged, and those are not.
+        ],
+    )
+    def test_statements_are_prepared_in_production(self, environment: dict[str, str], prepared: Any) -> None:
+        address = {"DATABASE_URL": "postgres://localhost/sagas"}
+        options = read_settings("DATABASES", **environment | address)["DATABASES"]["default"]["OPTIONS"]
+
+        assert {name: options[name] for name in prepared} == prepared
+        assert prepared or "prepare_threshold" not in options
+
     def test_an_address_may_say_more_and_replace_ours(self) -> None:
         options = self.read("postgres://h/n?sslmode=require&options=-c%20statement_timeout%3D0")["OPTIONS"]
 
