@@ -23,6 +23,7 @@ from sagas.choreography.deliveries import Taken
 from sagas.choreography.delivery import Delivery, Outcome
 from sagas.conf import saga_settings
 from sagas.engine.attempts import NotDone, Overtaken
+from sagas.engine.lookout import SHORTEST_PAUSE, pause_after
 from sagas.engine.tempo import Company
 from sagas.engine.threads import Threads
 from sagas.exceptions import OutcomeUnknown
@@ -30,7 +31,6 @@ from sagas.models import InboxMessage
 
 log = logging.getLogger("sagas.choreography")
 
-SHORTEST_POLL = 0.005
 PAUSE_WITHOUT_DATABASE = 1.0
 
 
@@ -174,7 +174,7 @@ class Courier:
                 elif self._stopping and not self._hand.groups:
                     return
                 else:
-                    self._came_back.wait(max(next_look - now, SHORTEST_POLL))
+                    self._came_back.wait(max(next_look - now, SHORTEST_PAUSE))
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the courier waits.", exc_info=True)
                 if self._stopping:
@@ -193,7 +193,7 @@ class Courier:
     def _pause_before(self) -> float:
         """Return how long to wait until the next look: shortly after there was something to find."""
         idle = monotonic() - self._last_found
-        return min(max(idle / 4, SHORTEST_POLL), self._poll)
+        return pause_after(idle, self._poll)
 
     def _take(self) -> bool:
         """Take what is due and have it delivered; say whether it is worth looking again at once."""

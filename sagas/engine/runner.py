@@ -33,6 +33,7 @@ from sagas.engine.claims import Claimed, claim, known, look
 from sagas.engine.garbage import collected_seldom
 from sagas.engine.heartbeat import PULSE, Heartbeat
 from sagas.engine.holds import FreshHolds
+from sagas.engine.lookout import Lookout
 from sagas.engine.settlement import Settlement, Settling, settle
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
@@ -48,8 +49,6 @@ SPARE = timedelta(seconds=1)
 """A wake-up for the end of a lease comes so much later, and so serves the leases of the next second too."""
 ALONE_FOR = 0.2
 """Seconds for which a companion waits while there are sagas: it would get in the way of the first one."""
-SHORTEST_POLL = 0.005
-"""Seconds between two looks while sagas keep coming."""
 
 
 @dataclass
@@ -114,18 +113,15 @@ class Runner:
         self._config = config
         self._only = only
         self._budget = (budget or config.budget).total_seconds()
-        self._poll = config.poll.total_seconds()
         self._linger = (config.linger if linger is None else linger).total_seconds()
         self._slots = Slots(threads=config.threads, tasks=config.tasks)
+        self._lookout = Lookout(self._slots, batch=config.batch, poll=config.poll)
         self._holds = FreshHolds()
         self._hand: dict[UUID, Held] = {}
         self._outcomes: list[Settled] = []
         self._accompanied = False
-        self._apart = False
-        self._more_due = False
         self._swept = False
         self._rung = float("-inf")
-        self._starved = False
         self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
@@ -177,7 +173,7 @@ class Runner:
             self._books.shutdown()
 
     async def _work(self) -> None:
-        began = self._next_look = last_found = monotonic()
+        began = monotonic()
         self._ends = ends = began + self._budget
         while True:
             self._came_back.clear()
@@ -192,25 +188,17 @@ class Runner:
             try:
                 if self._outcomes:
                     await self._settle(begin=now < ends)
-                    last_found = monotonic()
-                elif may_claim and self._is_time_to_look(now):
-                    claimed = await self._claim()
-                    self._more_due = claimed.full or claimed.starved
-                    if claimed.attempts:
-                        last_found = monotonic()
-                    else:
-                        self._start_companion()
-                    again_now = claimed.full and self._has_room
-                    self._next_look = now if again_now else monotonic() + self._pause_before(last_found)
-                elif not self._swept and (not self._hand or now - last_found > self._poll):
+                    self._lookout.note_work()
+                elif may_claim and self._lookout.is_time(hand_is_empty=not self._hand):
+                    await self._claim()
+                elif not self._swept and (not self._hand or self._lookout.has_paused):
                     self._swept = True
                     await self._in_books(errands.sweep)
-                elif not self._hand and (not may_claim or self._is_idle(now - last_found)):
+                elif not self._hand and (not may_claim or self._is_idle()):
                     return
                 else:
                     # Awake at once when a call comes back; and at the latest when it is time to look.
-                    until = self._next_look - now
-                    await self._pause(until if until > 0 else self._poll)
+                    await self._pause(self._lookout.pause)
             except (DatabaseError, InterfaceError):
                 log.warning("The database does not answer; the runner waits.", exc_info=True)
                 if now >= ends + self._config.lease.total_seconds():
@@ -224,19 +212,9 @@ class Runner:
             self._accompanied = True
             self._companion.start(self.id)
 
-    def _pause_before(self, last_found: float) -> float:
-        """Return how long to wait until the next look: shortly after there was something to find."""
-        if not self._has_room:
-            return self._poll
-        idle = monotonic() - last_found
-        return min(max(idle / 4, SHORTEST_POLL), self._poll)
-
-    def _is_idle(self, seconds: float) -> bool:
-        """Say whether it is time to leave, after so many seconds without a saga."""
-        return seconds > self._linger and (self._companion is None or self._companion.is_idle)
-
-    def _is_time_to_look(self, now: float) -> bool:
-        return now >= self._next_look and not (self._apart and self._hand) and self._slots.free > 0
+    def _is_idle(self) -> bool:
+        """Say whether it is time to leave: for a while there was nothing to do."""
+        return self._lookout.idle > self._linger and (self._companion is None or self._companion.is_idle)
 
     async def _settle(self, *, begin: bool) -> None:
         outcomes, self._outcomes = self._outcomes, []
@@ -273,20 +251,20 @@ class Runner:
         self._send(settlement.attempts)
         for saga_id in settlement.let_go:
             self._hand.pop(saga_id, None)
-        if settlement.let_go and self._more_due and self._has_room:
-            self._next_look = monotonic()  # There is room again, and somebody to take it.
+        if settlement.let_go:
+            self._lookout.note_let_go()
 
-    async def _claim(self) -> Claimed:
+    async def _claim(self) -> None:
         claimed = await self._in_books(self._take_what_is_due)
-        self._apart = claimed.apart
-        self._starved = claimed.starved or (self._starved and claimed.full)
         for attempt in claimed.attempts:
             self._hand[attempt.held.id] = attempt.held
         self.ran.claimed += len({attempt.held.id for attempt in claimed.attempts})
         self._send(claimed.attempts)
+        self._lookout.note(claimed)
         if claimed.attempts:
             await self._in_books(partial(self._ring, more=claimed.full))
-        return claimed
+        else:
+            self._start_companion()
 
     def _take_what_is_due(self) -> Claimed:
         seen = look(self.id, self._only)
@@ -297,25 +275,12 @@ class Runner:
         return claim(
             self.id,
             self._slots,
-            limit=self._room(),
+            limit=self._lookout.room,
             lease=self._config.lease,
             alone=not self._hand,
             only=self._only,
             holds=self._holds.get(),
         )
-
-    @property
-    def _has_room(self) -> bool:
-        """Whether there are slots of each kind, as far as any has been lacking."""
-        return not self._starved or self._slots.scarcest > 0
-
-    def _room(self) -> int:
-        """Return for how many sagas to ask: others would be read in vain.
-
-        It is a power of two, or a whole batch: each number makes another statement, to be planned anew.
-        """
-        room = (self._slots.scarcest if self._starved else 0) or self._slots.free
-        return min(1 << room.bit_length() >> 1, self._config.batch)
 
     def _ring(self, *, more: bool) -> None:
         """Leave a wake-up in case this process dies, and call for help where there is more to do."""
