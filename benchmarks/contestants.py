@@ -7,9 +7,9 @@ import shutil
 import sys
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
-from secrets import token_urlsafe
 
 from benchmarks import capabilities
+from benchmarks.deployed import DEPLOYED
 from benchmarks.environments import NoEnvironment, python_of
 
 PROJECT = "project"
@@ -19,14 +19,6 @@ MEANT_FOR_OTHERS = (
     *("DATABASE_URL", "DJANGO_SETTINGS_MODULE", "PYTHONPATH"),
     *("Q_NOTIFY", "Q_CLUSTER_NAME", "SAGAS_LEASE"),
 )
-SETTINGS = {
-    "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-    "DEBUG": "0",  # With it, Django remembers every statement.
-    "SECRET_KEY": token_urlsafe(50),
-    "ALLOWED_HOSTS": "localhost",
-    "Q_WORKERS": "2",
-    "LOG_LEVEL": "WARNING",
-}
 
 
 class NotHere(Exception):
@@ -58,7 +50,7 @@ def environment(address: str, **more: str) -> dict[str, str]:
         for name, value in os.environ.items()
         if name not in MEANT_FOR_OTHERS and not name.startswith("PG")
     }
-    return kept | SETTINGS | {"DATABASE_URL": address} | more
+    return kept | DEPLOYED | {"DATABASE_URL": address} | more
 
 
 def all_contestants(*, sagas: int, broker: str) -> Iterator[Contestant]:

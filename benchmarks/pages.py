@@ -20,6 +20,7 @@ import django
 from django.core.management import call_command
 from django.db import connections
 
+from benchmarks.deployed import deploy
 from tests.engine.statements import statements
 from tests.postgres import fresh_server
 
@@ -32,7 +33,7 @@ def main() -> None:
     options = parser.parse_args()
     with nullcontext() if options.filled else fresh_server() as server:
         address = server.address if server else options.filled
-        os.environ |= {"DATABASE_URL": address, "DJANGO_SETTINGS_MODULE": "sagaproject.settings"}
+        deploy(address, DJANGO_SETTINGS_MODULE="sagaproject.settings", SERVER_SIDE_BINDING="1")
         django.setup()
         call_command("migrate", verbosity=0)
         if server:
@@ -55,11 +56,9 @@ def _measure(rounds: int) -> None:
 
 
 def _signed_in() -> Any:
-    from django.conf import settings
     from django.contrib.auth.models import User
     from django.test import Client
 
-    settings.ALLOWED_HOSTS.append("testserver")
     client = Client()
     root, _is_new = User.objects.get_or_create(
         username="root", defaults={"is_staff": True, "is_superuser": True}

@@ -7,7 +7,6 @@ On a throw-away PostgreSQL. The handlers do nothing, or publish one event more.
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
 from statistics import median
@@ -16,6 +15,7 @@ import django
 from django.core.management import call_command
 
 from benchmarks.capabilities import NOTIFY_BROKER
+from benchmarks.deployed import deploy
 from tests.postgres import fresh_server
 
 
@@ -25,12 +25,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=3)
     given = parser.parse_args()
     with fresh_server() as server:
-        os.environ |= {
-            "DATABASE_URL": server.address,
-            "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-            "Q_WORKERS": "2",
-            "BENCHMARKS_BROKER": NOTIFY_BROKER,
-        }
+        deploy(server.address, BENCHMARKS_BROKER=NOTIFY_BROKER)
         django.setup()
         from benchmarks.events.measuring import MEASURED  # Its models want the settings above.
 

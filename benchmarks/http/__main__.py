@@ -16,18 +16,11 @@ from argparse import ArgumentParser, Namespace
 from dataclasses import dataclass
 from pathlib import Path
 
+from benchmarks.deployed import deploy
 from tests.postgres import postgres
 from tests.served import Served
 
 STARTS = Path(__file__).with_name("starts.lua")
-DEPLOYED = {
-    "DJANGO_SETTINGS_MODULE": "benchmarks.settings",
-    "DEBUG": "0",
-    "SECRET_KEY": "measured",
-    "ALLOWED_HOSTS": "127.0.0.1",
-    "SECURE_SSL_REDIRECT": "0",
-    "LOG_LEVEL": "ERROR",
-}
 ROW = "| {what} | {by} | {per_second:.0f} | {median} | {p99} |"
 
 
@@ -46,7 +39,7 @@ def main() -> int:
     if wrk is None:
         sys.exit("wrk is not installed. On Debian and Ubuntu: apt-get install wrk.")
     with postgres() as address:
-        os.environ.update(DEPLOYED | {"DATABASE_URL": address})
+        deploy(address, LOG_LEVEL="ERROR")
         import django
 
         django.setup()

@@ -7,7 +7,6 @@ On a throw-away PostgreSQL, with the default lease of 30 seconds. Linux only.
 
 from __future__ import annotations
 
-import os
 import sys
 from argparse import ArgumentParser
 from statistics import median
@@ -15,6 +14,7 @@ from statistics import median
 import django
 from django.core.management import call_command
 
+from benchmarks.deployed import deploy
 from tests.postgres import fresh_server
 
 
@@ -23,7 +23,7 @@ def main() -> None:
     parser.add_argument("--rounds", type=int, default=10)
     rounds = parser.parse_args().rounds
     with fresh_server() as server:
-        os.environ |= {"DATABASE_URL": server.address, "DJANGO_SETTINGS_MODULE": "benchmarks.settings"}
+        deploy(server.address)
         django.setup()
         from benchmarks.recovery.faults import FAULTS, supervised  # Its models want the settings above.
 

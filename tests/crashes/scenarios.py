@@ -29,10 +29,11 @@ from sagas.choreography.handling import give_up
 from sagas.definitions import subscriptions
 from sagas.engine.recovery import give_back, recover
 from sagas.engine.runner import Runner
-from sagas.exceptions import DuplicateKey, LetterRefused, OutcomeUnknown
+from sagas.exceptions import AnswerRefused, DuplicateKey, LetterRefused, OutcomeUnknown
 from sagas.keys import case_id
 from sagas.models import InboxMessage, InboxStatus, Saga
 from sagas.operations import letters
+from sagas.operations.answering import answer
 from sagas.participants import effect_once, undo_once
 from sagas.testing import advance, run_due
 from tests.crashes.stage import (
@@ -121,6 +122,15 @@ def _offer_too_late(stage: Stage) -> None:
     stage.tell("paid")
     run_due()
     stage.operate(saga, "acknowledge")
+
+
+def _answer_to_callback(stage: Stage) -> None:
+    with stage.boundaries.passed_over():
+        saga = stage.start()
+        run_due()
+    with suppress(AnswerRefused):  # It was heard the first time.
+        answer(saga.pk, "wait", {"run": stage.run})
+    run_due()
 
 
 def _two_at_once(stage: Stage) -> None:
@@ -295,6 +305,11 @@ SCENARIOS = [
         _offer_too_late,
         ends=EITHER,
         seen_to=True,
+    ),
+    Scenario(
+        "a callback is answered",
+        plain(step("a"), WaitForEvent("paid", correlate="{order_id}", timeout=HOUR, name="wait"), step("b")),
+        _answer_to_callback,
     ),
     Scenario("a part is a saga", _with_child, run),
     Scenario("a part is a saga and turns back", _with_child, run, {"c": refused}, TURNED_BACK),

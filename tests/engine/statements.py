@@ -8,7 +8,7 @@ from typing import Any
 
 from django.db import connection
 
-_AROUND = ("SAVEPOINT", "RELEASE", "ROLLBACK")
+_AROUND = ("BEGIN", "SAVEPOINT", "RELEASE", "ROLLBACK")
 
 
 @contextmanager
