@@ -16,7 +16,7 @@ from threading import Event, Lock, Thread
 from time import monotonic
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, close_old_connections, connections
+from django.db import DatabaseError, InterfaceError, connections
 
 from sagas.choreography import cases, deliveries, handling, keeping
 from sagas.choreography.deliveries import Taken
@@ -26,6 +26,7 @@ from sagas.engine.attempts import NotDone, Overtaken
 from sagas.engine.lookout import SHORTEST_PAUSE, pause_after
 from sagas.engine.tempo import Company
 from sagas.engine.threads import Threads
+from sagas.engine.transactions import renew_connection
 from sagas.exceptions import OutcomeUnknown
 from sagas.models import InboxMessage
 
@@ -175,12 +176,12 @@ class Courier:
                     return
                 else:
                     self._came_back.wait(max(next_look - now, SHORTEST_PAUSE))
-            except (DatabaseError, InterfaceError):
+            except (DatabaseError, InterfaceError) as error:
                 log.warning("The database does not answer; the courier waits.", exc_info=True)
                 if self._stopping:
                     return
                 self._came_back.wait(PAUSE_WITHOUT_DATABASE)
-                close_old_connections()
+                renew_connection(InboxMessage.objects.db, error)
 
     def _may_take(self) -> bool:
         if self._stopping or self.is_leaking or (self._apart and self._hand.groups):
@@ -265,7 +266,7 @@ class Courier:
             crowd.lose_trust()
             return self._perform(group, part, crowd, trusting=False)
         except BaseException as error:
-            connections[InboxMessage.objects.db].close_if_unusable_or_obsolete()
+            renew_connection(InboxMessage.objects.db, error)
             log.warning("Of %d deliveries to %s: %r", len(part), part[0].subscription.name, error)
             if group.given_up:
                 return []

@@ -13,13 +13,13 @@ from functools import partial
 from time import monotonic
 from uuid import UUID
 
-from django.db import DatabaseError, InterfaceError, connections, transaction
+from django.db import DatabaseError, InterfaceError, transaction
 
 from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.functions import call_here, call_trustingly
 from sagas.engine.settlement import Settlement, Settling, is_written
 from sagas.engine.slots import Reservation
-from sagas.engine.transactions import check_constraints_at_once, durably
+from sagas.engine.transactions import check_constraints_at_once, durably, renew_connection
 from sagas.models import Saga
 
 
@@ -42,9 +42,9 @@ def perform(
                 outcomes.setdefault(attempt.held.id, []).append(call(attempt))
             ended = monotonic()
             settlements.append(settling.settle_strictly(outcomes, reservation))
-    except (DatabaseError, InterfaceError):
+    except (DatabaseError, InterfaceError) as error:
         with suppress(DatabaseError, InterfaceError):
-            connections[Saga.objects.db].close_if_unusable_or_obsolete()
+            renew_connection(Saga.objects.db, error)
             if settlements and _was_committed(settlements[0]):
                 settlements[0].conclude()  # Only the answer to its COMMIT was lost.
                 return settlements[0], ended - began

@@ -37,6 +37,7 @@ from sagas.engine.lookout import Lookout
 from sagas.engine.settlement import Settlement, Settling, settle
 from sagas.engine.slots import Slots
 from sagas.engine.threads import Threads
+from sagas.engine.transactions import renew_connection
 from sagas.models import Saga, Worker
 from sagas.wake import clear_past_wakes, queue_name, wake
 
@@ -199,12 +200,12 @@ class Runner:
                 else:
                     # Awake at once when a call comes back; and at the latest when it is time to look.
                     await self._pause(self._lookout.pause)
-            except (DatabaseError, InterfaceError):
+            except (DatabaseError, InterfaceError) as error:
                 log.warning("The database does not answer; the runner waits.", exc_info=True)
                 if now >= ends + self._config.lease.total_seconds():
                     return  # Others have taken over what was in hand.
                 await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
-                await self._in_books(close_old_connections)
+                await self._in_books(partial(renew_connection, Saga.objects.db, error))
             await asyncio.sleep(0)  # Let the calls run that were just sent.
 
     def _start_companion(self) -> None:

@@ -28,12 +28,15 @@ _LOCK_NOT_AVAILABLE = "55P03"
 _TRANSIENT_STATES = ("40001", "40P01", _LOCK_NOT_AVAILABLE, "57014", "57P01", "57P02", "57P03", "25P03")
 """Serialisation failure, deadlock, lock time-out, statement time-out, server shutting down, idle too long."""
 
+_STALE_PLAN = "0A000"
+"""A migration has changed the columns of what a connection has prepared."""
+
 
 def is_transient(error: BaseException) -> bool:
     """Say whether repeating the transaction may succeed."""
     state = getattr(error.__cause__, "sqlstate", None)
     if state is not None:
-        return state in _TRANSIENT_STATES or state.startswith(("08", "53"))
+        return state in _TRANSIENT_STATES or state == _STALE_PLAN or state.startswith(("08", "53"))
     return isinstance(error, (OperationalError, InterfaceError))
 
 
@@ -58,8 +61,7 @@ def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int 
         except BaseException as error:
             if connections[alias].in_atomic_block:
                 raise
-            # Also one whose COMMIT was interrupted: it would go on within that transaction, for ever.
-            connections[alias].close_if_unusable_or_obsolete()
+            renew_connection(alias, error)
             if not _is_worth_another(error) or attempt == tries:
                 raise
             log.warning("A transaction met %r and is repeated (%d of %d).", error, attempt, tries)
@@ -67,6 +69,18 @@ def durably(work: Callable[[], T], *, happened: Callable[[T], bool], tries: int 
         if done and _ask(happened, done[0]):
             return done[0]
     raise AssertionError("unreachable")
+
+
+def renew_connection(alias: str, error: BaseException) -> None:
+    """Close the connection that met this error if it is of no use any more; the next statement opens another.
+
+    That is one that was lost; that was interrupted in its COMMIT, and would go on within that transaction for
+    ever; or whose prepared statements are stale.
+    """
+    if getattr(error.__cause__, "sqlstate", None) == _STALE_PLAN:
+        connections[alias].close()
+    else:
+        connections[alias].close_if_unusable_or_obsolete()
 
 
 def _ask(happened: Callable[[T], bool], result: T) -> bool:

@@ -22,6 +22,7 @@ from django.db import (
 from sagas import start, start_many
 from sagas.engine.transactions import durably, is_transient
 from sagas.models import Saga
+from tests.engine.hands import Hand
 from tests.samples import postgresql_only, step
 
 E = psycopg.errors
@@ -199,3 +200,36 @@ def test_a_deadlock_is_repeated(define):
     lock_in_order("mine", first, second)
     thread.join()
     assert sorted(tries) in (["mine", "mine", "theirs"], ["mine", "theirs", "theirs"])
+
+
+@pytest.fixture
+def migrate():
+    """Change a table as a migration does, from elsewhere."""
+
+    def alter(change: str) -> None:
+        def work() -> None:
+            with connection.cursor() as cursor:
+                cursor.execute(f"ALTER TABLE sagas_sagastep ALTER COLUMN call TYPE {change}")
+            connection.close()
+
+        thread = threading.Thread(target=work)
+        thread.start()
+        thread.join()
+
+    yield alter
+    alter("varchar(10)")
+
+
+@postgresql_only
+@pytest.mark.django_db(transaction=True)
+def test_what_a_migration_has_made_stale_is_prepared_anew(define, migrate, no_pause):
+    saga = start(define(step("pay"), step("ship"), step("tell")), {})
+    hand = Hand()
+    connection.ensure_connection()
+    connection.connection.prepare_threshold = 0  # At the first time.
+    attempts = hand.settle(*hand.call(hand.take())).attempts
+    attempts = hand.settle(*hand.call(attempts)).attempts
+    migrate("varchar(11)")
+    hand.settle(*hand.call(attempts))
+    saga.refresh_from_db()
+    assert saga.status == "completed"
