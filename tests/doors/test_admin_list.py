@@ -6,8 +6,10 @@ from datetime import timedelta
 from uuid import uuid4
 
 import pytest
+from django.contrib.admin import ModelAdmin, site
 from django.contrib.auth.models import Permission
 from django.urls import reverse
+from django.utils.translation import override
 
 from sagas import clock, start
 from sagas.admin import paginator, tabs
@@ -45,6 +47,15 @@ def test_a_row_says_what_an_operator_asks_first(admin, sagas):
         assert words in page.text
     url = reverse("admin:sagas_saga_change", args=[saga.pk])
     assert {f"{url}?_changelist_filters=tab%3Dall", f"{url}#attempts"} <= page.links
+
+
+@pytest.mark.parametrize("language", ["en", "de"])
+def test_checkboxes_are_those_of_djangos_admin(sagas, define, language):
+    drawn = site.get_model_admin(Saga)
+    with override(language):
+        for key in ("plain", "<b>&"):
+            saga = start(define(step("a"), name="samples.keyed"), {}, key=key)
+            assert drawn.action_checkbox(saga) == ModelAdmin.action_checkbox(drawn, saga)
 
 
 def test_the_newest_saga_stands_first(admin, sagas):
