@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections import Counter
 from itertools import islice
+from unittest.mock import patch
 
 import pytest
 
@@ -73,3 +74,11 @@ def test_a_run_that_met_too_little_does_not(books, happened, met, told):
 
 def test_the_command_knows_every_broken_engine():
     assert set(command.MUTANTS) == set(MUTANTS)
+
+
+@pytest.mark.parametrize("name", MUTANTS)
+def test_a_broken_engine_is_a_form_of_the_engine_as_it_is(name):
+    try:
+        MUTANTS[name].break_it()  # It fails where what it replaces has another name by now.
+    finally:
+        patch.stopall()
