@@ -147,22 +147,25 @@ def _no_tombstone() -> None:
 
 
 def _plan_from_memory() -> None:
-    """Settle on the facts that were there when the saga was claimed."""
+    """Go on with the facts that were there when this process first had the saga."""
     remembered: dict[UUID, list[SagaFact]] = {}
     take = claims._take
 
+    def remember(locked: Locked) -> None:
+        locked.facts = remembered.setdefault(locked.saga.pk, locked.facts)
+
     def take_and_remember(locked: Locked, *args: Any) -> Held:
-        remembered[locked.saga.pk] = list(locked.facts)
+        remember(locked)
         return take(locked, *args)
 
-    def lock_without_looking(*args: Any, **options: Any) -> list[Locked]:
+    def lock_and_remember(*args: Any, **options: Any) -> list[Locked]:
         found = locked_rows.lock_all(*args, **options)
         for locked in found:
-            locked.facts = remembered.get(locked.saga.pk, [])
+            remember(locked)
         return found
 
     _put(claims, "_take", take_and_remember)
-    _put(settlement, "lock_all", lock_without_looking)
+    _put(settlement, "lock_all", lock_and_remember)
 
 
 def _inbox_outside() -> None:
