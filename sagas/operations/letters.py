@@ -145,12 +145,14 @@ def _lacking(permission: str, actor: Actor) -> Refusal | None:
 def _not_to_requeue(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:
     if letter.status != InboxStatus.DEAD:
         return _not_dead(letter)
-    is_forward = not letter.headers.get("is_way_back")
-    if is_forward and case and case.status == SagaStatus.COMPENSATED:
-        return Refusal(
-            "case_closed", _("its case has been undone, and what it led to would stand. Resolve it.")
-        )
-    return None
+    if case is None or case.direction == Direction.FORWARD or letter.headers.get("is_way_back"):
+        return None
+    if letter.in_doubt and case.status != SagaStatus.COMPENSATED:
+        return None  # It may have happened: the way back waits to hear what came of it.
+    return Refusal(
+        "case_closed",
+        _("its case has been undone, or is being, and what it led to would stand. Resolve it."),
+    )
 
 
 def _not_to_resolve(letter: InboxMessage, reason: str, case: Saga | None) -> Refusal | None:

@@ -98,6 +98,35 @@ def test_what_is_forward_is_not_handled_when_its_case_was_undone(listener, chore
     resolve(letter.pk, by="ops", reason="undone")
 
 
+@pytest.mark.parametrize(("atomic", "refusal"), [(True, "case_closed"), (False, None)])
+def test_while_its_case_is_undone_only_what_may_have_happened_is_asked_for(
+    listener, choreography, atomic, refusal
+):
+    listener.on("ticket.sold", lambda event: 1 / 0, retry=ONCE, atomic=atomic)
+    choreography("shop.order", starts="ticket.sold", ends="order.sent")
+    publish(Event("ticket.sold", correlation_id="case"))
+    run_due()
+    perform(case_id("case"), "compensate", by="ops")
+    assert Saga.objects.get().status == "compensating"
+    letter = InboxMessage.objects.get(status="dead")
+    if refusal is None:
+        requeue(letter.pk, by="ops")
+        return
+    with pytest.raises(LetterRefused, match="or is being") as refused:
+        requeue(letter.pk, by="ops")
+    assert refused.value.code == refusal
+
+
+def test_what_was_requeued_before_its_case_turned_back_is_not_handled_after_it(listener, choreography):
+    listener.on("ticket.sold", lambda event: 1 / 0, retry=ONCE)
+    choreography("shop.order", starts="ticket.sold", ends="order.sent")
+    publish(Event("ticket.sold", correlation_id="case"))
+    run_due()
+    requeue(InboxMessage.objects.get(status="dead").pk, by="ops")
+    perform(case_id("case"), "compensate", by="ops")
+    assert InboxMessage.objects.get(topic="ticket.sold", status="dead").error_class == "CaseClosed"
+
+
 @postgresql_only
 def test_what_was_done_stays_told(broken):
     resolve(letter().pk, by="ops", reason="done by hand")
