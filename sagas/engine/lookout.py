@@ -55,7 +55,7 @@ class Lookout:
         It is a power of two, or a whole batch: each number makes another statement, to be planned anew.
         """
         room = (self._slots.scarcest if self._starved else 0) or self._slots.free
-        return min(1 << room.bit_length() >> 1, self._batch)
+        return min((1 << room.bit_length()) >> 1, self._batch)
 
     def note_work(self) -> None:
         """Learn that there was something to do."""

@@ -12,12 +12,12 @@ from sagas.definitions.checks import definition_problems
 from sagas.engine.atomics import perform
 from sagas.engine.attempts import NotDone, Overtaken
 from sagas.engine.holds import Holds
-from sagas.engine.runner import Runner
 from sagas.engine.settlement import Settling
 from sagas.engine.tempo import Company
 from sagas.models import Saga
 from sagas.testing import advance, run_saga
 from tests.engine.hands import LEASE, Hand
+from tests.engine.runs import run
 from tests.samples import BANK, HOUR, STEADY, definition_of, postgresql_only, step
 
 
@@ -175,7 +175,7 @@ def test_a_runner_makes_them_in_groups_and_a_bad_one_harms_no_other(define, play
     play.always("post", act)
     sagas = start_many(define(step("post", atomic=True, retry=STEADY), step("tell")), [{}] * 60)
     bad = sagas[30]
-    Runner().run()
+    run()
     assert Group.objects.count() == 59
     assert set(Saga.objects.exclude(pk=bad.pk).values_list("status", flat=True)) == {"completed"}
     assert Saga.objects.get(pk=bad.pk).steps.get(name="post").waits_for == "retry"

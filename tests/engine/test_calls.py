@@ -171,7 +171,7 @@ class Bench:
 
     def perform(self, group: Sequence[Attempt], trusting: bool) -> tuple[Callable[[], None], float]:
         self.sizes.append(len(group))
-        self.released.acquire(timeout=5)
+        self.released.acquire(timeout=20)
         return partial(self._leave, len(group)), 0.001 * len(group)
 
     def _leave(self, number: int) -> None:
