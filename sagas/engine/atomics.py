@@ -7,7 +7,7 @@ group, and each runs alone.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import suppress
 from functools import partial
 from time import monotonic
@@ -32,25 +32,35 @@ def perform(
     not done that was trusted to be.
     """
     call = call_trustingly if trusting else call_here
+    with Reservation(settling.slots, group) as reservation:
+        settlement, seconds = _settled(group, settling, reservation, call)
+    settlement.conclude()
+    return settlement, seconds
+
+
+def _settled(
+    group: Sequence[Attempt],
+    settling: Settling,
+    reservation: Reservation,
+    call: Callable[[Attempt], Settled],
+) -> tuple[Settlement, float]:
     began = ended = monotonic()
-    settlements: list[Settlement] = []
+    settlement = None
     try:
-        with Reservation(settling.slots, group) as reservation, transaction.atomic(using=Saga.objects.db):
+        with transaction.atomic(using=Saga.objects.db):
             check_constraints_at_once()
             outcomes: dict[UUID, list[Settled]] = {}
             for attempt in group:
                 outcomes.setdefault(attempt.held.id, []).append(call(attempt))
             ended = monotonic()
-            settlements.append(settling.settle_strictly(outcomes, reservation))
+            settlement = settling.settle_strictly(outcomes, reservation)
     except (DatabaseError, InterfaceError) as error:
         with suppress(DatabaseError, InterfaceError):
             renew_connection(Saga.objects.db, error)
-            if settlements and _was_committed(settlements[0]):
-                settlements[0].conclude()  # Only the answer to its COMMIT was lost.
-                return settlements[0], ended - began
+            if settlement is not None and _was_committed(settlement):
+                return settlement, ended - began  # Only the answer to its COMMIT was lost.
         raise
-    settlements[0].conclude()
-    return settlements[0], ended - began
+    return settlement, ended - began
 
 
 def _was_committed(settlement: Settlement) -> bool:

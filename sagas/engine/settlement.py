@@ -84,13 +84,13 @@ class Settling:
     def settle(self, group: Group) -> Settlement:
         """Settle the group in one transaction; if that cannot be, in halves down to the offender."""
         try:
-            with Reservation(self.slots, finished(group)) as reservation:
+            with Reservation(self.slots, _finished(group)) as reservation:
                 return durably(lambda: self._settle(group, reservation.anew()), happened=is_written)
         except Exception as error:
             if is_transient(error):
                 raise
             if len(group) == 1:
-                with Reservation(self.slots, finished(group)) as reservation:
+                with Reservation(self.slots, _finished(group)) as reservation:
                     halt = partial(self._halt_offender, group, error, reservation)
                     return durably(halt, happened=lambda _: True)
             sagas = list(group)
@@ -197,7 +197,7 @@ def settle(
     return settlement
 
 
-def finished(group: Group) -> list[Attempt]:
+def _finished(group: Group) -> list[Attempt]:
     """Return the attempts of which nothing runs any more: their slots are their sagas' to go on with."""
     return [settled.attempt for outcomes in group.values() for settled in outcomes if settled.ended]
 

@@ -9,14 +9,11 @@ from django.test.utils import CaptureQueriesContext
 
 from sagas import Parallel, PermanentFailure, RetryLater, start_many
 from sagas.definitions.checks import definition_problems
-from sagas.engine.atomics import perform
 from sagas.engine.attempts import NotDone, Overtaken
-from sagas.engine.holds import Holds
-from sagas.engine.settlement import Settling
 from sagas.engine.tempo import Company
 from sagas.models import Saga
 from sagas.testing import advance, run_saga
-from tests.engine.hands import LEASE, Hand
+from tests.engine.hands import Hand
 from tests.engine.runs import run
 from tests.samples import BANK, HOUR, STEADY, definition_of, postgresql_only, step
 
@@ -29,10 +26,6 @@ def writes(name):
         return {"wrote": name}
 
     return act
-
-
-def settling(hand):
-    return Settling(hand.id, hand.slots, LEASE, True, Holds({}, {}))
 
 
 @pytest.mark.django_db
@@ -62,7 +55,7 @@ def test_a_group_shares_a_transaction(define, play):
     play.always("post", writes("post"))
     start_many(define(step("post", atomic=True), step("tell")), [{}] * 5)
     hand = Hand()
-    settlement, _seconds = perform(hand.take(), settling(hand))
+    settlement = hand.perform(hand.take())
     assert {attempt.step.name for attempt in settlement.attempts} == {"tell"}
     assert Group.objects.count() == 5
 
@@ -78,7 +71,7 @@ def test_those_that_are_trusted_cost_their_own_statements_and_no_more(define, pl
     for few in (4, 16):
         group = hand.take(limit=few)
         with CaptureQueriesContext(connection) as made:
-            perform(group, settling(hand), trusting=trusting)
+            hand.perform(group, trusting=trusting)
         counts.append(len(made))
     assert counts[1] - counts[0] == 12 * each
 
@@ -97,9 +90,9 @@ def test_when_trust_is_disappointed_nothing_of_the_group_has_happened(define, pl
     hand = Hand()
     group = hand.take()
     with pytest.raises(NotDone):
-        perform(group, settling(hand), trusting=True)
+        hand.perform(group, trusting=True)
     assert Group.objects.count() == 0
-    perform(group, settling(hand))
+    hand.perform(group)
     assert Group.objects.count() == 2
 
 
@@ -124,7 +117,7 @@ def test_a_deferred_constraint_fails_in_the_step_that_violates_it_and_not_at_eve
     sagas = start_many(define(step("post", atomic=True, retry=STEADY)), [{}] * 3)
     bad = sagas[1]
     hand = Hand()
-    perform(hand.take(), settling(hand))
+    hand.perform(hand.take())
     assert Group.objects.count() == 2
     assert Saga.objects.get(pk=bad.pk).steps.get().error_class == "IntegrityError"
 
@@ -135,7 +128,7 @@ def test_steps_side_by_side_may_share_it_too(define, play):
     play.always("b", writes("b"))
     start_many(define(Parallel(step("a", atomic=True), step("b", atomic=True))), [{}])
     hand = Hand()
-    perform(hand.take(), settling(hand))
+    hand.perform(hand.take())
     assert (Saga.objects.get().status, Group.objects.count()) == ("completed", 2)
 
 
@@ -147,9 +140,9 @@ def test_one_that_was_given_up_meanwhile_voids_what_it_wrote(define, play):
     attempts = hand.take()
     Saga.objects.filter(pk=attempts[0].held.id).update(fence=99)
     with pytest.raises(Overtaken):
-        perform(attempts, settling(hand))
+        hand.perform(attempts)
     assert Group.objects.count() == 0
-    perform(attempts[1:], settling(hand))
+    hand.perform(attempts[1:])
     assert Group.objects.count() == 1
 
 

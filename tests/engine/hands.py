@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from datetime import timedelta
 from typing import Any
 from uuid import uuid4
 
+from sagas.engine.atomics import perform
 from sagas.engine.attempts import Attempt, Settled
 from sagas.engine.claims import Claimed, claim
 from sagas.engine.functions import call_here
 from sagas.engine.holds import Holds
-from sagas.engine.settlement import Settlement, settle
+from sagas.engine.settlement import Settlement, Settling, settle
 from sagas.engine.slots import Slots
 
 LEASE = timedelta(seconds=30)
@@ -36,6 +37,12 @@ class Hand:
     def settle(self, *outcomes: Settled, begin: bool = True) -> Settlement:
         """Write down what attempts came to."""
         return settle(outcomes, self.id, self.slots, lease=LEASE, begin=begin, holds=self.holds)
+
+    def perform(self, attempts: Sequence[Attempt], *, trusting: bool = False) -> Settlement:
+        """Make the calls of atomic attempts, and write down with them what they came to."""
+        settling = Settling(self.id, self.slots, LEASE, True, Holds({}, {}))
+        settlement, _seconds = perform(attempts, settling, trusting=trusting)
+        return settlement
 
     def call(self, attempts: Iterable[Attempt]) -> list[Settled]:
         """Make the calls, and keep what they came to."""

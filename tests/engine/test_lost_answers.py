@@ -79,6 +79,21 @@ def test_a_settlement_is_neither_lost_nor_doubled(define, play, hand, lose_answe
     assert play.calls == ["pay"] * 3 + ["send"] * 3
 
 
+def test_a_group_of_atomic_steps_is_neither_lost_nor_doubled(define, play, hand, lose_answer, when):
+    start_many(define(step("pay", atomic=True)), [{}] * 3)
+    free = hand.slots.free
+    group = hand.take()
+    lose_answer(when)
+    if when == "before":
+        with pytest.raises(OperationalError):
+            hand.perform(group)
+        assert hand.slots.free == free - 3  # They are made again.
+    hand.perform(group)
+
+    assert hand.slots.free == free
+    assert Saga.objects.filter(status="completed").count() == 3
+
+
 def test_the_settlement_of_a_compensation_that_waits_is_not_lost(define, play, hand, lose_answer, when):
     play.says("send", PermanentFailure("no"))
     play.says("undo pay", RetryLater("busy"))
