@@ -73,7 +73,7 @@ class Sight(NamedTuple):
 def look(worker: UUID, only: Sequence[UUID] | None = None) -> Sight:
     """See whether there is anything to do: one statement, for mostly there is not.
 
-    It goes by the worker's own row; without one it finds that there may be.
+    It goes by the worker's own row; without one it finds that there may be. Its text is the same for all.
     """
     among = None if only is None else tuple(only)
     seen = fetch_among(_in_sight, [worker], _code(), among, alias=Saga.objects.db)
