@@ -68,16 +68,19 @@ def runners_allowed() -> int:
 def _runners_at_work() -> int:
     """Count this cluster's runners; a worker killed a moment ago left its row, and does not count."""
     ours = (socket.gethostname(), os.getpgrp(), queue_name())
-    seen = fetch_again(_runners, *ours, alias=Worker.objects.db)
+    seen = fetch_again(_beats, *ours, alias=Worker.objects.db)
     live = [pid for pid, beat_at, now in seen if now - beat_at <= ALIVE_FOR]
     if len(live) < len(seen):
         _runners(*ours).filter(beat_at__lt=DatabaseTime() - ALIVE_FOR).delete()
     return sum(map(_is_alive, live))
 
 
-def _runners(host: str, group: int, queue: str) -> QuerySet[Worker, tuple[Any, ...]]:
-    rows = Worker.objects.filter(host=host, group=group, queue=queue)
-    return rows.values_list("pid", "beat_at", DatabaseTime())
+def _beats(host: str, group: int, queue: str) -> QuerySet[Worker, tuple[Any, ...]]:
+    return _runners(host, group, queue).values_list("pid", "beat_at", DatabaseTime())
+
+
+def _runners(host: str, group: int, queue: str) -> QuerySet[Worker]:
+    return Worker.objects.filter(host=host, group=group, queue=queue)
 
 
 def _is_alive(pid: int) -> bool:
