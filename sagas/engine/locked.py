@@ -12,15 +12,15 @@ from collections.abc import Callable, Hashable, Iterable, Sequence
 from dataclasses import dataclass, field
 from datetime import datetime
 from functools import cache
-from typing import Any, TypeVar
+from typing import Any
 from uuid import UUID
 
 from django.db.models import Exists, F, Model, OuterRef, QuerySet
-from django.db.models.base import ModelState
 
 from sagas.clock import StatementTime, shifted
 from sagas.definitions import Event, Outline, SagaDefinition, registry
 from sagas.engine import bulk
+from sagas.engine.instances import like, stored
 from sagas.engine.queries import Among, fetch, fetch_again, fetch_among
 from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
 from sagas.states import Direction, StepStatus
@@ -84,7 +84,6 @@ HISTORY_FIELDS = (
 BORDER_FIELDS = ("idempotency_key", "undo_key", "given_input")
 """Written only where a step's keys are made of a template, or its input was edited between attempts."""
 FACT_FIELDS = ("saga", "kind", "source", "data", "by")
-M = TypeVar("M", bound=Model)
 
 _PAST = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
 
@@ -154,8 +153,8 @@ class Locked:
 
     def record(self, **fields: Any) -> HistoryEntry:
         """Add an entry to the history, of the worker's own doing if nobody else is named."""
-        by_default: dict[str, Any] = {"actor_kind": ActorKind.ENGINE, "actor": self.by}
-        entry = HistoryEntry(saga_id=self.saga.pk, at=self.now, **by_default | fields)
+        by_default = {"saga_id": self.saga.pk, "at": self.now, "actor": self.by, "data": {}}
+        entry = like(_entry_of_engines(), **by_default | fields)
         self.entries.append(entry)
         return entry
 
@@ -174,6 +173,11 @@ class Locked:
         saga.current_step = ahead[0] if ahead else saga.current_step
         saga.revision += 1
         saga.updated_at = self.now
+
+
+@cache
+def _entry_of_engines() -> HistoryEntry:
+    return HistoryEntry(actor_kind=ActorKind.ENGINE)
 
 
 def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
@@ -213,14 +217,14 @@ def _with_steps(
 ) -> list[Locked]:
     found = {}
     for now, *row in rows:
-        saga = _instance(Saga, names, row, alias)
+        saga = stored(Saga, names, row, alias)
         found[saga.pk] = Locked(saga, shifted(now), by)
     if not found:
         return []
     step_names = _names(SagaStep, *(() if payload else ("result",)))
     told = set()
     for has_facts, *row in fetch_among(_steps, list(found), step_names, alias=alias):
-        step = _instance(SagaStep, step_names, row, alias)
+        step = stored(SagaStep, step_names, row, alias)
         found[step.saga_id].steps[step.name] = step
         if has_facts:
             told.add(step.saga_id)
@@ -228,7 +232,7 @@ def _with_steps(
         return list(found.values())
     fact_names = _names(SagaFact)
     for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):
-        fact = _instance(SagaFact, fact_names, values, alias)
+        fact = stored(SagaFact, fact_names, values, alias)
         found[fact.saga_id].facts.append(fact)
     return list(found.values())
 
@@ -255,19 +259,6 @@ def _open_facts(sagas: Sequence[UUID], names: tuple[str, ...]) -> QuerySet[SagaF
 @cache
 def _names(model: type[Model], *without: str) -> tuple[str, ...]:
     return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in without)
-
-
-def _instance(model: type[M], names: Sequence[str], row: Sequence[Any], alias: str) -> M:
-    """Make an instance of a stored row; what is left out is deferred.
-
-    Without `Model.from_db`, whose checks and signals cost as much as the reading, a thousand times a batch.
-    """
-    instance = model.__new__(model)
-    instance._state = ModelState()
-    instance._state.adding = False
-    instance._state.db = alias
-    instance.__dict__.update(zip(names, row, strict=True))
-    return instance
 
 
 def lock_one(saga_id: UUID) -> Locked:

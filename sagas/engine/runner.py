@@ -138,7 +138,7 @@ class Runner:
 
         Not by `asyncio.run`, which would wait for steps that do not let themselves be cancelled.
         """
-        self._loop = asyncio.new_event_loop()
+        self._loop = _new_event_loop()
         main = self._loop.create_task(self._run())
         try:
             with collected_seldom():
@@ -347,6 +347,15 @@ class Runner:
                 del connections[Saga.objects.db]
                 self._lent.dec_thread_sharing()
             connections.close_all()
+
+
+def _new_event_loop() -> asyncio.AbstractEventLoop:
+    """Return uvloop's loop where it is installed: a call costs it half of what it costs asyncio's own."""
+    try:
+        import uvloop
+    except ImportError:
+        return asyncio.new_event_loop()
+    return uvloop.new_event_loop()
 
 
 def _open_connection() -> BaseDatabaseWrapper | None:

@@ -1,0 +1,35 @@
+"""Instances of our models, made as a batch needs them: thousands at once.
+
+``Model.__init__`` and ``Model.from_db``, with their checks and signals, take longer than all else that
+happens to a row in a batch.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, TypeVar
+
+from django.db.models import Model
+from django.db.models.base import ModelState
+
+M = TypeVar("M", bound=Model)
+
+
+def stored(model: type[M], names: Sequence[str], row: Sequence[Any], alias: str) -> M:
+    """Return the instance of a row that was read from `alias`; fields that are not named are deferred."""
+    instance = model.__new__(model)
+    instance._state = ModelState()
+    instance._state.adding = False
+    instance._state.db = alias
+    instance.__dict__.update(zip(names, row, strict=True))
+    return instance
+
+
+def like(pattern: M, **values: Any) -> M:
+    """Return a new instance that differs from `pattern` in these fields, named as their columns are.
+
+    What is mutable in the pattern is shared by all that are like it.
+    """
+    instance = type(pattern).__new__(type(pattern))
+    instance.__dict__.update(pattern.__dict__, _state=ModelState(), **values)
+    return instance
