@@ -1079,6 +1079,7 @@ class Migration(migrations.Migration):
             model_name="saga",
             index=models.Index(
                 models.F("created_at"),
+                models.F("attention"),
                 condition=models.Q(("attention", ""), _negated=True),
                 name="sagas_saga_attention",
             ),

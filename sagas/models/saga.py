@@ -150,7 +150,8 @@ class Saga(StatusModel):
             models.Index(
                 "restarted_from", name="sagas_saga_restarts", condition=Q(restarted_from__isnull=False)
             ),
-            models.Index("created_at", name="sagas_saga_attention", condition=~Q(attention="")),
+            # With what it is, so that each kind is counted in the index alone.
+            models.Index("created_at", "attention", name="sagas_saga_attention", condition=~Q(attention="")),
             models.Index(
                 fields=["error_class", "created_at"],
                 name="sagas_saga_errors",
