@@ -49,8 +49,11 @@ def _seed(sagas: int) -> None:
 
 
 def _measure(rounds: int) -> None:
+    from sagaproject.readiness import make_ready
+
     client = _signed_in()
     pages = list(_pages())
+    make_ready()
     sys.stdout.write(f"Load average {os.getloadavg()[0]:.1f}, {rounds} rounds.\n\n")
     sys.stdout.write("| page | best | median | worst | statements |\n|---|---:|---:|---:|---:|\n")
     for name, path in pages:

@@ -20,6 +20,8 @@ from django.core.handlers.base import BaseHandler
 from django.db import close_old_connections, connections
 from django.http import HttpResponseBase
 
+from sagaproject.readiness import make_ready
+
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
 os.environ.setdefault("SERVER_SIDE_BINDING", "1")
 
@@ -73,3 +75,4 @@ def _waits(request: ASGIRequest) -> bool:
 
 django.setup(set_prefix=False)
 application = Handler()
+make_ready()

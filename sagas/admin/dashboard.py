@@ -12,6 +12,7 @@ from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
 from django.urls import URLPattern, path
 from django.utils import timezone
+from django.utils.html import format_html_join
 from django.utils.http import urlencode
 from django.utils.safestring import SafeString
 from django.utils.translation import gettext as _
@@ -26,6 +27,8 @@ from sagas.operations.catalogue import OPERATIONS, STUCK_AFTER
 
 WIDTH, HEIGHT, FOOT = 960, 160, 18
 """Units of the chart; the foot is for the hours."""
+PIECE = '<rect class="saga-piece saga-piece-{}" x="{}" y="{}" width="{}" height="{}"><title>{}</title></rect>'
+"""A part of a column of the chart. A template would take ten times as long to draw some 200 of them."""
 KINDS = (("completed", "good"), ("compensated", "back"), ("abandoned", "quiet"), ("failed", "bad"))
 
 
@@ -38,18 +41,6 @@ class Tile:
     url: str
     """Empty for whoever may not see them."""
     is_bad: bool = False
-
-
-@dataclass(frozen=True)
-class Piece:
-    """A part of a column of the chart."""
-
-    x: float
-    y: float
-    width: float
-    height: float
-    tone: str
-    title: str
 
 
 class DashboardAdmin(ReadOnlyAdmin):
@@ -84,12 +75,11 @@ class DashboardAdmin(ReadOnlyAdmin):
         if not self.has_view_permission(request):
             raise PermissionDenied
         found = dashboard()
-        chart = list(_chart(found.half_hours)) if found.half_hours else []
         return {
             "figures": found,
             "looked_at": found.at,
             "tiles": list(self._tiles(found, request.user)) if found.tiles else None,
-            "chart": chart,
+            "chart": format_html_join("\n", PIECE, _pieces(found.half_hours or ())),
             "hours": list(_hours(found.half_hours or ())),
             "most": max((_total(each) for each in found.half_hours or ()), default=0),
             "chart_size": (WIDTH, HEIGHT + FOOT),
@@ -190,10 +180,10 @@ def _total(half_hour: HalfHour) -> int:
     return sum(getattr(half_hour, kind) for kind, _tone in KINDS)
 
 
-def _chart(half_hours: Sequence[HalfHour]) -> Iterator[Piece]:
-    """Yield the columns of the chart, piece by piece, each kind upon the other."""
-    most = max(map(_total, half_hours)) or 1
-    step = WIDTH / len(half_hours)
+def _pieces(half_hours: Sequence[HalfHour]) -> Iterator[tuple[str, float, float, float, float, str]]:
+    """Yield what `PIECE` shows of each piece of the chart: of the columns, each kind upon the other."""
+    most = max(map(_total, half_hours), default=0) or 1
+    step = WIDTH / max(len(half_hours), 1)
     for at, half_hour in enumerate(half_hours):
         top = float(HEIGHT)
         for kind, tone in KINDS:
@@ -202,14 +192,8 @@ def _chart(half_hours: Sequence[HalfHour]) -> Iterator[Piece]:
                 continue
             height = max(number / most * (HEIGHT - 4), 1.0)
             top -= height
-            yield Piece(
-                round(at * step + 1, 1),
-                round(top, 1),
-                round(step - 2, 1),
-                round(height, 1),
-                tone,
-                _title(half_hour, kind, number),
-            )
+            x, y, across, high = (round(length, 1) for length in (at * step + 1, top, step - 2, height))
+            yield tone, x, y, across, high, _title(half_hour, kind, number)
 
 
 def _title(half_hour: HalfHour, kind: str, number: int) -> str:

@@ -1,4 +1,4 @@
-"""A saga's rows: the saga and its steps, two statements whatever their number."""
+"""A saga's rows: the saga and its steps, one statement whatever their number."""
 
 from __future__ import annotations
 
@@ -124,15 +124,15 @@ def store(sagas: Sequence[Saga], definition: type[SagaDefinition]) -> set[UUID]:
     A saga conflicts with a stored one of the same id, or with a live one of the same definition and key.
     """
     using = Saga.objects.db
-    stored = bulk.insert_new(using, sagas, SAGA_FIELDS, times=TIMES)
     outline = definition.outline()
     steps = [
         new_step(saga, element, outline.stage_of[name])
         for saga in sagas
-        if saga.pk in stored
         for name, element in outline.steps.items()
     ]
-    bulk.write(using, bulk.Insert(steps, STEP_FIELDS))
+    stored = bulk.insert_new(
+        using, bulk.Insert(sagas, SAGA_FIELDS), bulk.Insert(steps, STEP_FIELDS), times=TIMES
+    )
     for saga in sagas:
         _adopt(saga, using, dict(zip(TIMES, stored.get(saga.pk, ()), strict=False)))
     return set(stored)

@@ -61,30 +61,33 @@ def write(alias: str, *changes: Update | Insert) -> None:
 
 
 def insert_new(
-    alias: str, rows: Sequence[models.Model], fields: tuple[str, ...], *, times: tuple[str, ...] = ()
+    alias: str, whole: Insert, parts: Insert, *, times: tuple[str, ...] = ()
 ) -> dict[Any, tuple[datetime, ...]]:
-    """Insert rows unless they conflict with stored ones.
+    """Insert rows unless they conflict with stored ones, and the parts of those inserted.
 
-    Return the primary keys of those inserted, with the `times` that the database filled in.
+    The first field of the parts names the row that they belong to. Return the primary keys of the rows
+    inserted, with the `times` that the database filled in. One statement on PostgreSQL.
     """
     connection = connections[alias]
-    insert = Insert(rows, fields)
-    kind = _kind(insert)
-    tail = f"RETURNING {', '.join(_quoted(alias, kind.model, (_key(kind.model), *times)))}"
+    kind, part = _kind(whole), _kind(parts)
+    returned = (_key(kind.model), *times)
     if connection.vendor == "postgresql":
-        columns = _columns(insert)
-        vary = _which_vary(columns)
+        columns, of_parts = _columns(whole), _columns(parts)
+        vary, parts_vary = _which_vary(columns), _which_vary(of_parts)
+        statement = _with_parts(alias, (kind, vary), (part, parts_vary), returned)
         with binary_cursor(connection) as cursor:
-            cursor.execute(f"{_combined(alias, ((kind, vary),))} {tail}", _parameters(columns, vary))
+            cursor.execute(statement, _parameters(columns, vary) + _parameters(of_parts, parts_vary))
             return {key: tuple(found) for key, *found in cursor.fetchall()}
     with connection.cursor() as cursor:
         inserted = {}
-        statement = f"{_prepared(alias, kind)} {tail}"
-        for row, values in zip(rows, _tuples(insert, connection), strict=True):
+        statement = f"{_prepared(alias, kind)} RETURNING {', '.join(_quoted(alias, kind.model, returned))}"
+        for row, values in zip(whole.rows, _tuples(whole, connection), strict=True):
             cursor.execute(statement, values)
             if (stored := cursor.fetchone()) is not None:
                 inserted[row.pk] = tuple(_time(text, connection) for text in stored[1:])
-        return inserted
+    belongs_to = part.model._meta.get_field(parts.fields[0]).attname  # type: ignore[union-attr]
+    write(alias, Insert([row for row in parts.rows if getattr(row, belongs_to) in inserted], parts.fields))
+    return inserted
 
 
 def _time(text: str, connection: BaseDatabaseWrapper) -> datetime:
@@ -147,8 +150,31 @@ def _combined(alias: str, parts: tuple[tuple[_Kind, tuple[bool, ...]], ...]) -> 
     return f"WITH {ctes} {last}" if ctes else last
 
 
-def _from_columns(alias: str, kind: _Kind, vary: tuple[bool, ...]) -> str:
-    """Return the statement for these columns, whose parameters are `_parameters`."""
+@lru_cache(MOST_TEXTS)
+def _with_parts(
+    alias: str,
+    whole: tuple[_Kind, tuple[bool, ...]],
+    parts: tuple[_Kind, tuple[bool, ...]],
+    returned: tuple[str, ...],
+) -> str:
+    kind, part = whole[0], parts[0]
+    told = ", ".join(_quoted(alias, kind.model, returned))
+    (key, *_), (belongs_to, *_) = (
+        _quoted(alias, kind.model, returned),
+        _quoted(alias, part.model, part.fields),
+    )
+    of_them = f"WHERE new.{belongs_to} IN (SELECT {key} FROM whole)"
+    return (
+        f"WITH whole AS ({_from_columns(alias, *whole)} RETURNING {told}), "
+        f"parts AS ({_from_columns(alias, *parts, condition=of_them)}) SELECT {told} FROM whole"
+    )
+
+
+def _from_columns(alias: str, kind: _Kind, vary: tuple[bool, ...], *, condition: str = "") -> str:
+    """Return the statement for these columns, whose parameters are `_parameters`.
+
+    The `condition` is one on the rows to be inserted, as `new`.
+    """
     connection = connections[alias]
     table = connection.ops.quote_name(kind.model._meta.db_table)
     fields = [kind.model._meta.get_field(name) for name in kind.columns]
@@ -159,7 +185,7 @@ def _from_columns(alias: str, kind: _Kind, vary: tuple[bool, ...]) -> str:
     if kind.is_insert:
         names = ", ".join([*single, *many])
         values = ", ".join([*single.values(), "new.*"])
-        return f"INSERT INTO {table} ({names}) SELECT {values} FROM {rows} ON CONFLICT DO NOTHING"
+        return f"INSERT INTO {table} ({names}) SELECT {values} FROM {rows} {condition} ON CONFLICT DO NOTHING"
     kept = _quoted(alias, kind.model, kind.keep)
     key = each[0][0]
     values_of = single | {name: f"new.{name}" for name in many}

@@ -9,7 +9,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any
 
 from django.db.backends.base.base import BaseDatabaseWrapper
-from django.db.models import Count, Func, IntegerField, QuerySet
+from django.db.models import Count, DateTimeField, Func, QuerySet
 from django.db.models.sql.compiler import SQLCompiler
 
 from sagas.models import HistoryEntry, Saga
@@ -40,22 +40,22 @@ class HalfHour:
     failed: int = 0
 
 
-class _Number(Func):
-    """The number of the half hour that a time is in, counted from 1970."""
+class _Start(Func):
+    """When the half hour began that a time is in."""
 
-    output_field = IntegerField()
+    output_field = DateTimeField()
 
     def as_postgresql(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, Any]:
-        # As a double: EXTRACT would divide arbitrary precision, row by row.
-        template = f"FLOOR(DATE_PART('epoch', %(expressions)s) / {LENGTH.seconds})::integer"
+        template = f"DATE_BIN('{LENGTH.seconds} seconds', %(expressions)s, 'epoch')"
         return self.as_sql(compiler, connection, template=template, **context)
 
     def as_sqlite(
         self, compiler: SQLCompiler, connection: BaseDatabaseWrapper, **context: Any
     ) -> tuple[str, Any]:
-        template = f"STRFTIME('%%%%s', %(expressions)s) / {LENGTH.seconds}"
+        number = f"STRFTIME('%%%%s', %(expressions)s) / {LENGTH.seconds}"
+        template = f"DATETIME({number} * {LENGTH.seconds}, 'unixepoch')"
         return self.as_sql(compiler, connection, template=template, **context)
 
 
@@ -67,10 +67,7 @@ def passed(now: datetime) -> list[Passed]:
     both = _counted(ended, "ended_at", "definition", "status").union(
         _counted(halted, "at", "saga__definition", "to_status"), all=True
     )
-    return [
-        Passed(_start(number), definition, SagaStatus(status), count)
-        for number, definition, status, count in both
-    ]
+    return [Passed(start, definition, SagaStatus(status), count) for start, definition, status, count in both]
 
 
 def half_hours(found: Iterable[Passed], now: datetime) -> tuple[HalfHour, ...]:
@@ -86,17 +83,12 @@ def half_hours(found: Iterable[Passed], now: datetime) -> tuple[HalfHour, ...]:
 
 
 def _counted(rows: QuerySet[Any], when: str, *what: str) -> QuerySet[Any, tuple[Any, ...]]:
-    numbered = rows.order_by().annotate(half_hour=_Number(when))
-    counted: QuerySet[Any, tuple[Any, ...]] = numbered.values_list("half_hour", *what).annotate(
-        number=Count("*")
-    )
+    dated = rows.order_by().annotate(start=_Start(when))
+    counted: QuerySet[Any, tuple[Any, ...]] = dated.values_list("start", *what).annotate(number=Count("*"))
     return counted
 
 
 def _first(now: datetime) -> datetime:
     """Return when the first half hour of the last day began: the present one is the last."""
-    return _start(int(now.timestamp()) // LENGTH.seconds - NUMBER + 1)
-
-
-def _start(number: int) -> datetime:
+    number = int(now.timestamp()) // LENGTH.seconds - NUMBER + 1
     return datetime.fromtimestamp(number * LENGTH.seconds, UTC)

@@ -140,23 +140,28 @@ def test_a_refusal_leaves_the_callers_transaction_usable(orders):
     assert Saga.objects.count() == 2
 
 
-def test_five_statements_start_a_saga_and_wake_a_worker(define, transactional_db):
+def its_rows() -> int:
+    """How many statements store a saga with its steps."""
+    return 1 if connection.vendor == "postgresql" else 2
+
+
+def test_few_statements_start_a_saga_and_wake_a_worker(define, transactional_db):
     definition = define(*(step(name) for name in "abcdefgh"))
     start(definition, {})
     Wake.objects.all().delete()
     with statements() as asked:
         start(definition, {})
-    assert len(asked) == 5, asked  # the saga, its steps, the flag: is it set, set it; the message
+    assert len(asked) == its_rows() + 3, asked  # the flag: is it set, set it; the message
 
 
-def test_three_start_it_where_a_worker_is_awake_already(define, transactional_db):
+def test_fewer_start_it_where_a_worker_is_awake_already(define, transactional_db):
     definition = define(step("a"))
     now = database_now("default").replace(microsecond=0)
     seconds = [now + timedelta(seconds=number) for number in range(30)]
     Wake.objects.bulk_create(Wake(queue=queue_name(), at=second) for second in seconds)
     with statements() as asked:
         start(definition, {})
-    assert len(asked) == 3, asked
+    assert len(asked) == its_rows() + 1, asked
 
 
 def test_all_are_started(orders):
@@ -196,4 +201,4 @@ def test_many_cost_as_many_statements_as_one(define, transactional_db):
     Wake.objects.all().delete()
     with statements() as asked:
         start_many(definition, inputs)
-    assert len(asked) == (5 if connection.vendor == "postgresql" else 104)
+    assert len(asked) == (4 if connection.vendor == "postgresql" else 104)
