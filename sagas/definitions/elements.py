@@ -6,6 +6,7 @@ import enum
 from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import KW_ONLY, dataclass, field
 from datetime import timedelta
+from functools import cached_property
 from inspect import iscoroutinefunction
 from typing import Any, ClassVar, Final, TypeAlias
 
@@ -90,7 +91,15 @@ class Element:
 
     def runs_on_loop(self, direction: Direction, call: Call = Call.ACTION) -> bool:
         """Say whether the call is made on the event loop rather than in a thread."""
-        return is_async(self.function(direction, call)) and not self.runs_apart(call)
+        asked = direction, call
+        if asked not in self._on_loop:
+            self._on_loop[asked] = is_async(self.function(direction, call)) and not self.runs_apart(call)
+        return self._on_loop[asked]
+
+    @cached_property
+    def _on_loop(self) -> dict[tuple[Direction, Call], bool]:
+        """What was found out: it is asked several times for each attempt."""
+        return {}
 
     def runs_apart(self, call: Call) -> bool:
         """Say whether the call is made in a process of its own."""

@@ -21,7 +21,7 @@ from sagas.clock import StatementTime, shifted
 from sagas.definitions import Event, Outline, SagaDefinition, registry
 from sagas.engine import bulk
 from sagas.engine.instances import like, stored
-from sagas.engine.queries import Among, fetch, fetch_again, fetch_among
+from sagas.engine.queries import Among, fetch, fetch_again, fetch_among, fetch_each_among
 from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
 from sagas.states import Direction, StepStatus
 
@@ -207,33 +207,45 @@ def _with_columns(
 
 def lock_all(sagas: Sequence[UUID], *, by: str = "") -> list[Locked]:
     """Lock the sagas of these ids, in the order of the ids, and read them as `lock` does, without payload."""
-    names, alias = _names(Saga, "input"), Saga.objects.db
-    rows = fetch_among(_to_lock, sagas, names, alias=alias)
-    return _with_steps(rows, names, alias, payload=False, by=by)
+    names, step_names, alias = _names(Saga, "input"), _names(SagaStep, "result"), Saga.objects.db
+    # The steps are read when the locks are granted: the statements wait for each other in the server.
+    rows, steps = fetch_each_among([(_to_lock, names), (_steps, step_names)], sagas, alias=alias)
+    return _complete(_found(rows, names, alias, by), steps, step_names, alias)
 
 
 def _with_steps(
     rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, *, payload: bool, by: str = ""
 ) -> list[Locked]:
+    found = _found(rows, names, alias, by)
+    if not found:
+        return []
+    step_names = _names(SagaStep, *(() if payload else ("result",)))
+    return _complete(found, fetch_among(_steps, list(found), step_names, alias=alias), step_names, alias)
+
+
+def _found(rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, by: str) -> dict[UUID, Locked]:
     found = {}
     for now, *row in rows:
         saga = stored(Saga, names, row, alias)
         found[saga.pk] = Locked(saga, shifted(now), by)
-    if not found:
-        return []
-    step_names = _names(SagaStep, *(() if payload else ("result",)))
+    return found
+
+
+def _complete(
+    found: dict[UUID, Locked], rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str
+) -> list[Locked]:
+    """Give these sagas their steps, and the open facts where the rows say that there are some."""
     told = set()
-    for has_facts, *row in fetch_among(_steps, list(found), step_names, alias=alias):
-        step = stored(SagaStep, step_names, row, alias)
+    for has_facts, *row in rows:
+        step = stored(SagaStep, names, row, alias)
         found[step.saga_id].steps[step.name] = step
         if has_facts:
             told.add(step.saga_id)
-    if not told:
-        return list(found.values())
-    fact_names = _names(SagaFact)
-    for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):
-        fact = stored(SagaFact, fact_names, values, alias)
-        found[fact.saga_id].facts.append(fact)
+    if told:
+        fact_names = _names(SagaFact)
+        for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):
+            fact = stored(SagaFact, fact_names, values, alias)
+            found[fact.saga_id].facts.append(fact)
     return list(found.values())
 
 

@@ -7,6 +7,7 @@ a second. To make Django's query and its text takes longer than PostgreSQL takes
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -72,6 +73,31 @@ def fetch_among(select: Select, values: Sequence[Any], *arguments: Hashable, ali
         return list(select(values, *arguments).using(alias))
     sql, parameters = _text(alias, clock.offset(), select, arguments, among=True)
     return _found(connection, sql, [list(values) if each == _VALUES else each for each in parameters])
+
+
+def fetch_each_among(
+    selects: Sequence[tuple[Select, Hashable]], values: Sequence[Any], *, alias: str
+) -> list[Rows]:
+    """Return what each function selects of the same values, given its argument: see `fetch_among`.
+
+    Each statement begins when the one before it has ended, and all are sent at once where PostgreSQL's client
+    library can: one round trip, the transaction's BEGIN included.
+    """
+    connection = connections[alias]
+    if connection.vendor != "postgresql":
+        return [list(select(values, argument).using(alias)) for select, argument in selects]
+    cursors = [binary_cursor(connection) for _ in selects]
+    with connection.wrap_database_errors, _pipeline(connection.connection):
+        for cursor, (select, argument) in zip(cursors, selects, strict=True):
+            sql, parameters = _text(alias, clock.offset(), select, (argument,), among=True)
+            cursor.execute(sql, [list(values) if each == _VALUES else each for each in parameters])
+    return [cursor.fetchall() for cursor in cursors]
+
+
+def _pipeline(connection: Any) -> AbstractContextManager[Any]:
+    from psycopg import Pipeline
+
+    return connection.pipeline() if Pipeline.is_supported() else nullcontext()
 
 
 @lru_cache(MOST_TEXTS)

@@ -161,8 +161,10 @@ def retire_expired_keys(locked: Locked) -> None:
     """
     direction = locked.direction
     for name, step in locked.steps.items():
+        if not _may_begin(step, direction, locked.now):
+            continue
         sent_at = step.first_sent_at(direction)
-        if sent_at is None or not _may_begin(step, direction, locked.now):
+        if sent_at is None:
             continue
         declared = locked.outline.steps.get(name)
         if declared is None or is_to_be_probed(declared, step):
