@@ -10,7 +10,8 @@ from contextlib import suppress
 import psutil
 import psycopg
 
-from tests.chaos.nemesis import Fault, Nemesis
+from tests.chaos.hosts import Host
+from tests.chaos.nemesis import PATIENCE, Fault, Nemesis
 from tests.chaos.stage import WEB
 
 
@@ -50,7 +51,11 @@ def _kill_sentinel(nemesis: Nemesis) -> str | None:
 
 
 def _kill_cluster(nemesis: Nemesis) -> str | None:
-    main = nemesis.host.main
+    return _end_cluster(nemesis.host)
+
+
+def _end_cluster(host: Host) -> str | None:
+    main = host.main
     if main is None:
         return None
     with suppress(ProcessLookupError):
@@ -91,8 +96,13 @@ def _resume(processes: list[psutil.Process]) -> None:
 
 
 def _wedge(nemesis: Nemesis) -> str | None:
+    """Kill the worker that waits for the next task: it holds the lock of the task queue."""
     host = nemesis.host
-    return _kill(nemesis.wait_for(lambda: host.reader))
+    reader = nemesis.wait_for(lambda: host.reader)
+    if reader is None and _end_cluster(host):
+        # Workers that have enough to do never wait; those of a new cluster do at first.
+        reader = nemesis.wait_for(lambda: host.reader, patience=3 * PATIENCE)
+    return _kill(reader)
 
 
 def _cut(nemesis: Nemesis) -> str | None:

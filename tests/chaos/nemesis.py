@@ -60,9 +60,9 @@ class Nemesis:
         """Have something done so much later."""
         self._endings.append((time.monotonic() + seconds, ending))
 
-    def wait_for(self, look: Callable[[], T | None]) -> T | None:
-        """Look for a victim for a while."""
-        given_up_at = time.monotonic() + PATIENCE
+    def wait_for(self, look: Callable[[], T | None], *, patience: float = PATIENCE) -> T | None:
+        """Look for a victim for so many seconds."""
+        given_up_at = time.monotonic() + patience
         while (found := look()) is None and time.monotonic() < given_up_at:
             self._rest(0.05)
         return found
