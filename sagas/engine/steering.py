@@ -159,15 +159,15 @@ def retire_expired_keys(locked: Locked) -> None:
 
     That can be found out only now: a worker may have come late, or the saga been suspended meanwhile.
     """
-    direction = locked.direction
     for name, step in locked.steps.items():
-        if not _may_begin(step, direction, locked.now):
+        direction = step.direction  # That of a saga is another, while an optional step of it is undone.
+        if not _may_begin(locked, step):
             continue
         sent_at = step.first_sent_at(direction)
         if sent_at is None:
             continue
         declared = locked.outline.steps.get(name)
-        if declared is None or is_to_be_probed(declared, step):
+        if declared is None or (direction is Direction.FORWARD and is_to_be_probed(declared, step)):
             continue
         if not key_expired(declared, direction, in_doubt=step.in_doubt, since_sent=locked.now - sent_at):
             continue
@@ -178,12 +178,14 @@ def retire_expired_keys(locked: Locked) -> None:
             locked.step(name).undo_failed(now=locked.now)
 
 
-def _may_begin(step: SagaStep, direction: Direction, now: datetime) -> bool:
-    if direction is Direction.FORWARD:
-        waits = step.status in (StepStatus.PENDING, StepStatus.WAITING)
-    else:
+def _may_begin(locked: Locked, step: SagaStep) -> bool:
+    """Say whether an attempt at the step, in its own direction, is due."""
+    if step.direction is Direction.BACK:
         waits = step.status == StepStatus.COMPENSATING and not step.in_flight
-    return waits and (step.due_at is None or step.due_at <= now)
+    else:
+        waits = step.status in (StepStatus.PENDING, StepStatus.WAITING)
+        waits = waits and locked.direction is Direction.FORWARD
+    return waits and (step.due_at is None or step.due_at <= locked.now)
 
 
 def _close(step: SagaStep, declared: Element, now: datetime) -> None:

@@ -286,10 +286,14 @@ def _failed_undo(step: SagaStep) -> bool:
 def _key_refusal(locked: Locked, step: SagaStep) -> Refusal | None:
     """Refuse to send a key again that its participant may have forgotten: it would be a new request."""
     declared = registry.named(locked.saga.definition).outline().steps.get(step.name)
-    sent = step.first_sent_at(locked.direction)
-    if declared is None or sent is None or declared.probe is not None:
+    sent = step.first_sent_at(step.direction)
+    if (
+        declared is None
+        or sent is None
+        or (step.direction is Direction.FORWARD and declared.probe is not None)
+    ):
         return None
-    if not key_expired(declared, locked.direction, in_doubt=step.in_doubt, since_sent=locked.now - sent):
+    if not key_expired(declared, step.direction, in_doubt=step.in_doubt, since_sent=locked.now - sent):
         return None
     assert declared.participant is not None
     return Refusal(

@@ -4,11 +4,21 @@ from __future__ import annotations
 
 import pytest
 
-from sagas import NEVER, OutcomeUnknown, Participant, PermanentFailure, RetryLater, RetryPolicy, clock, start
+from sagas import (
+    NEVER,
+    OutcomeUnknown,
+    Participant,
+    PermanentFailure,
+    RetryLater,
+    RetryPolicy,
+    StepContext,
+    clock,
+    start,
+)
 from sagas.operations.performing import perform
 from sagas.testing import advance, run_due, run_saga
 from tests.engine.hands import Hand
-from tests.samples import BANK, HOUR, MINUTE, SECOND, STEADY, statuses, step
+from tests.samples import BANK, HOUR, MINUTE, ONCE, SECOND, STEADY, statuses, step
 
 pytestmark = pytest.mark.django_db
 
@@ -73,6 +83,25 @@ def test_beyond_it_a_compensation_that_may_have_happened_waits_for_a_person(defi
 
     saga.refresh_from_db()
     assert play.calls == ["pay", "send", "undo pay"]
+    assert (saga.status, saga.attention) == ("failed", "compensation_failed")
+
+
+def found_out(ctx: StepContext) -> None:
+    """A probe: it asks about the action, and says nothing of its compensation."""
+    raise LOST
+
+
+@pytest.mark.parametrize("options", [{"probe": found_out, "retry": ONCE}, {"optional": True, "retry": ONCE}])
+def test_so_does_that_of_an_action_whose_own_outcome_is_not_known(define, play, options):
+    definition = define(step("pay", participant=BANK, undo_retry=SLOW, **options), step("send"))
+    play.says("pay", LOST)
+    play.says("undo pay", LOST)
+    saga = run_saga(definition, {})
+    for _ in range(3):  # Until its call can land no more, for the compensation, for what it was not told.
+        advance(3 * HOUR)
+
+    saga.refresh_from_db()
+    assert play.calls == ["pay", "undo pay"]
     assert (saga.status, saga.attention) == ("failed", "compensation_failed")
 
 

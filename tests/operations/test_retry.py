@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from sagas import HALT, RetryPolicy, clock
+from sagas import HALT, RetryPolicy, StepContext, clock
 from sagas.exceptions import OperationRefused
 from sagas.operations.performing import perform
 from sagas.testing import advance, run_due, run_saga
@@ -103,10 +103,28 @@ def test_a_key_that_may_be_forgotten_is_not_sent_again(define, play):
     )
 
 
-def test_nor_that_of_a_compensation(define, play):
+def found_out(ctx: StepContext) -> None:
+    """A probe: it asks about the action, and says nothing of its compensation."""
+
+
+@pytest.mark.parametrize("options", [{}, {"probe": found_out}])
+def test_nor_that_of_a_compensation(define, play, options):
     play.says("undo pay", NO)
     play.says("send", NO)
-    saga = run_saga(define(step("pay", participant=BANK), step("send")), {})
+    saga = run_saga(define(step("pay", participant=BANK, **options), step("send")), {})
+    clock.shift(HOUR)
+    with pytest.raises(OperationRefused) as refusal:
+        perform(saga.pk, "retry", by=None)
+    assert refusal.value.code == "key_expired"
+
+
+def test_nor_that_of_an_optional_step_which_is_undone_on_the_way_forward(define, play):
+    play.says("pay", LOST)
+    play.says("undo pay", NO)
+    saga = run_saga(define(step("pay", participant=BANK, retry=ONCE, optional=True), step("send")), {})
+    advance(HOUR)  # It is undone once its call can land no more.
+    saga.refresh_from_db()
+    assert (saga.status, saga.attention, saga.direction) == ("failed", "compensation_failed", "forward")
     clock.shift(HOUR)
     with pytest.raises(OperationRefused) as refusal:
         perform(saga.pk, "retry", by=None)
