@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from datetime import timedelta
+from datetime import datetime, timedelta
 
 from sagas.definitions import Element, Step
 from sagas.engine import family
@@ -11,6 +11,7 @@ from sagas.engine.admission import Blocked
 from sagas.engine.attempts import Attempt, Held
 from sagas.engine.border import Border
 from sagas.engine.locked import Locked
+from sagas.engine.verdicts import key_expired
 from sagas.engine.waiting import wait
 from sagas.keys import rendered_step_key
 from sagas.models import SagaStep
@@ -132,6 +133,15 @@ def _make_keys(locked: Locked, held: Held, element: Element, step: SagaStep) -> 
         )
         setattr(step, field, key)
     locked.writes_border_fields = True
+
+
+def key_is_spent(element: Element, step: SagaStep, now: datetime) -> bool:
+    """Say whether the step's next call would send a key that its participant may have forgotten."""
+    direction = step.direction  # That of the saga is another, while an optional step of it is undone.
+    sent_at = step.first_sent_at(direction)
+    if sent_at is None or (direction is Direction.FORWARD and is_to_be_probed(element, step)):
+        return False
+    return key_expired(element, direction, in_doubt=step.in_doubt, since_sent=now - sent_at)
 
 
 def is_to_be_probed(element: Element, step: SagaStep) -> bool:

@@ -1,7 +1,6 @@
 """Instances of our models, made as a batch needs them: thousands at once.
 
-``Model.__init__`` and ``Model.from_db``, with their checks and signals, take longer than all else that
-happens to a row in a batch.
+The checks and signals of ``Model.__init__`` and ``Model.from_db`` cost as much as the reading of a row.
 """
 
 from __future__ import annotations

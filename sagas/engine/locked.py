@@ -238,6 +238,8 @@ def _complete(
     told = set()
     for has_facts, *row in rows:
         step = stored(SagaStep, names, row, alias)
+        if step.saga_id not in found:
+            continue  # Its saga was stored between the two statements.
         found[step.saga_id].steps[step.name] = step
         if has_facts:
             told.add(step.saga_id)

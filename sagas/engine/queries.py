@@ -7,7 +7,7 @@ a second. To make Django's query and its text takes longer than PostgreSQL takes
 from __future__ import annotations
 
 from collections.abc import Callable, Hashable, Sequence
-from contextlib import AbstractContextManager, nullcontext
+from contextlib import AbstractContextManager, ExitStack, nullcontext
 from datetime import timedelta
 from functools import lru_cache
 from typing import Any
@@ -71,8 +71,7 @@ def fetch_among(select: Select, values: Sequence[Any], *arguments: Hashable, ali
     connection = connections[alias]
     if connection.vendor != "postgresql":
         return list(select(values, *arguments).using(alias))
-    sql, parameters = _text(alias, clock.offset(), select, arguments, among=True)
-    return _found(connection, sql, [list(values) if each == _VALUES else each for each in parameters])
+    return _found(connection, *_text_among(alias, select, values, arguments))
 
 
 def fetch_each_among(
@@ -86,18 +85,26 @@ def fetch_each_among(
     connection = connections[alias]
     if connection.vendor != "postgresql":
         return [list(select(values, argument).using(alias)) for select, argument in selects]
-    cursors = [binary_cursor(connection) for _ in selects]
-    with connection.wrap_database_errors, _pipeline(connection.connection):
-        for cursor, (select, argument) in zip(cursors, selects, strict=True):
-            sql, parameters = _text(alias, clock.offset(), select, (argument,), among=True)
-            cursor.execute(sql, [list(values) if each == _VALUES else each for each in parameters])
-    return [cursor.fetchall() for cursor in cursors]
+    texts = [_text_among(alias, select, values, (argument,)) for select, argument in selects]
+    with ExitStack() as opened:
+        cursors = [opened.enter_context(binary_cursor(connection)) for _ in texts]
+        with connection.wrap_database_errors, _pipeline(connection.connection):
+            for cursor, (sql, parameters) in zip(cursors, texts, strict=True):
+                cursor.execute(sql, parameters)
+        return [cursor.fetchall() for cursor in cursors]
 
 
 def _pipeline(connection: Any) -> AbstractContextManager[Any]:
     from psycopg import Pipeline
 
     return connection.pipeline() if Pipeline.is_supported() else nullcontext()
+
+
+def _text_among(
+    alias: str, select: Select, values: Sequence[Any], arguments: tuple[Hashable, ...]
+) -> tuple[str, list[Any]]:
+    sql, parameters = _text(alias, clock.offset(), select, arguments, among=True)
+    return sql, [list(values) if each == _VALUES else each for each in parameters]
 
 
 @lru_cache(MOST_TEXTS)

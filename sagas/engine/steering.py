@@ -8,7 +8,7 @@ from typing import Any
 from sagas.definitions import Element
 from sagas.engine import family, upgrades
 from sagas.engine.attempts import Attempt, Held
-from sagas.engine.beginnings import begin, is_to_be_probed
+from sagas.engine.beginnings import begin, key_is_spent
 from sagas.engine.border import Border
 from sagas.engine.facts import FactKind, fulfil, open_fact, wish_of
 from sagas.engine.locked import Locked
@@ -24,7 +24,6 @@ from sagas.engine.planner import (
     has_passed_pivot,
     plan,
 )
-from sagas.engine.verdicts import key_expired
 from sagas.models import HistoryKind, SagaStep
 from sagas.states import (
     AT_WORK,
@@ -160,18 +159,10 @@ def retire_expired_keys(locked: Locked) -> None:
     That can be found out only now: a worker may have come late, or the saga been suspended meanwhile.
     """
     for name, step in locked.steps.items():
-        direction = step.direction  # That of a saga is another, while an optional step of it is undone.
-        if not _may_begin(locked, step):
-            continue
-        sent_at = step.first_sent_at(direction)
-        if sent_at is None:
-            continue
         declared = locked.outline.steps.get(name)
-        if declared is None or (direction is Direction.FORWARD and is_to_be_probed(declared, step)):
+        if declared is None or not _may_begin(locked, step) or not key_is_spent(declared, step, locked.now):
             continue
-        if not key_expired(declared, direction, in_doubt=step.in_doubt, since_sent=locked.now - sent_at):
-            continue
-        if direction is Direction.FORWARD:
+        if step.direction is Direction.FORWARD:
             locked.step(name).doubt(now=locked.now)
             locked.saga.attention = Attention.UNKNOWN_OUTCOME
         else:
@@ -183,8 +174,9 @@ def _may_begin(locked: Locked, step: SagaStep) -> bool:
     if step.direction is Direction.BACK:
         waits = step.status == StepStatus.COMPENSATING and not step.in_flight
     else:
-        waits = step.status in (StepStatus.PENDING, StepStatus.WAITING)
-        waits = waits and locked.direction is Direction.FORWARD
+        waits = (
+            step.status in (StepStatus.PENDING, StepStatus.WAITING) and locked.direction is Direction.FORWARD
+        )
     return waits and (step.due_at is None or step.due_at <= locked.now)
 
 

@@ -177,6 +177,7 @@ class SagaStep(StatusModel):
         """Give up without knowing whether it took effect; it is undone when its call cannot land any more."""
         self._settled(now)
         self.in_doubt = True
+        self.call = Call.ACTION  # Whoever tries it again asks its probe anew.
         self.due_at = self.inflight_until
 
     @transition(field=status, source=[T.COMPLETED, T.UNKNOWN, T.COMPENSATING], target=T.COMPENSATING)

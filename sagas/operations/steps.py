@@ -8,10 +8,10 @@ from django.utils.translation import gettext as _
 
 from sagas.canonical import gate
 from sagas.definitions import Approval, registry
+from sagas.engine.beginnings import key_is_spent
 from sagas.engine.facts import FactKind
 from sagas.engine.locked import Locked
 from sagas.engine.steering import drifted
-from sagas.engine.verdicts import key_expired
 from sagas.exceptions import NotStorable
 from sagas.models import SagaStep
 from sagas.operations.operation import Refusal, Refused, Request
@@ -286,14 +286,7 @@ def _failed_undo(step: SagaStep) -> bool:
 def _key_refusal(locked: Locked, step: SagaStep) -> Refusal | None:
     """Refuse to send a key again that its participant may have forgotten: it would be a new request."""
     declared = registry.named(locked.saga.definition).outline().steps.get(step.name)
-    sent = step.first_sent_at(step.direction)
-    if (
-        declared is None
-        or sent is None
-        or (step.direction is Direction.FORWARD and declared.probe is not None)
-    ):
-        return None
-    if not key_expired(declared, step.direction, in_doubt=step.in_doubt, since_sent=locked.now - sent):
+    if declared is None or not key_is_spent(declared, step, locked.now):
         return None
     assert declared.participant is not None
     return Refusal(

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 
 from sagas import HALT, RetryPolicy, StepContext, clock
 from sagas.exceptions import OperationRefused
+from sagas.models import Saga
 from sagas.operations.performing import perform
 from sagas.testing import advance, run_due, run_saga
 from tests.operations import situations
@@ -103,6 +106,12 @@ def test_a_key_that_may_be_forgotten_is_not_sent_again(define, play):
     )
 
 
+def refusal_of_retry(saga: Saga) -> OperationRefused:
+    with pytest.raises(OperationRefused) as refusal:
+        perform(saga.pk, "retry", by=None)
+    return refusal.value
+
+
 def found_out(ctx: StepContext) -> None:
     """A probe: it asks about the action, and says nothing of its compensation."""
 
@@ -113,9 +122,7 @@ def test_nor_that_of_a_compensation(define, play, options):
     play.says("send", NO)
     saga = run_saga(define(step("pay", participant=BANK, **options), step("send")), {})
     clock.shift(HOUR)
-    with pytest.raises(OperationRefused) as refusal:
-        perform(saga.pk, "retry", by=None)
-    assert refusal.value.code == "key_expired"
+    assert refusal_of_retry(saga).code == "key_expired"
 
 
 def test_nor_that_of_an_optional_step_which_is_undone_on_the_way_forward(define, play):
@@ -126,9 +133,39 @@ def test_nor_that_of_an_optional_step_which_is_undone_on_the_way_forward(define,
     saga.refresh_from_db()
     assert (saga.status, saga.attention, saga.direction) == ("failed", "compensation_failed", "forward")
     clock.shift(HOUR)
-    with pytest.raises(OperationRefused) as refusal:
+    assert refusal_of_retry(saga).code == "key_expired"
+
+
+def test_that_of_a_compensation_is_counted_from_its_own_first_attempt(define, play):
+    play.says("pay", LOST)
+    play.says("undo pay", NO)
+    saga = run_saga(define(step("pay", participant=BANK, retry=ONCE, optional=True), step("send")), {})
+    advance(2 * MINUTE)
+    clock.shift(HOUR - 1.5 * MINUTE)  # The action was sent for the first time more than an hour ago.
+    perform(saga.pk, "retry", by=None)
+    run_due()
+    saga.refresh_from_db()
+    assert (saga.status, play.calls) == ("completed", ["pay", "undo pay", "undo pay", "send"])
+
+
+def test_an_action_that_may_have_happened_is_probed_again_however_late(define, play):
+    answers: list[Any] = [LOST, LOST, {"reference": "r1"}]
+
+    def probe(ctx: StepContext) -> Any:
+        if isinstance(answer := answers.pop(0), Exception):
+            raise answer
+        return answer
+
+    play.always("pay", LOST)
+    definition = define(step("pay", participant=BANK, retry=ONCE, probe=probe, pivot=True))
+    saga = run_saga(definition, {})
+    assert saga.attention == "unknown_outcome"
+    for _ in range(2):
+        clock.shift(2 * HOUR)
         perform(saga.pk, "retry", by=None)
-    assert refusal.value.code == "key_expired"
+        run_due()
+    saga.refresh_from_db()
+    assert (saga.status, play.calls, answers) == ("completed", ["pay"], [])
 
 
 def test_within_its_time_it_is(define, play):
