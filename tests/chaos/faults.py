@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import time
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import psutil
@@ -13,6 +14,7 @@ import psycopg
 from tests.chaos.hosts import Host
 from tests.chaos.nemesis import PATIENCE, Fault, Nemesis
 from tests.chaos.stage import WEB
+from tests.served import START_WITHIN
 
 
 def _kill(process: psutil.Process | None) -> str | None:
@@ -201,7 +203,11 @@ def _storm(nemesis: Nemesis) -> str | None:
 
 
 def _kill_web(nemesis: Nemesis) -> str | None:
-    nemesis.stage.serve_again()
+    # On a thread of its own: the new server may need what is to be healed before it answers.
+    with ThreadPoolExecutor(1) as thread:
+        served = thread.submit(nemesis.stage.serve_again)
+        nemesis.wait_for(lambda: served.done() or None, patience=START_WITHIN)
+        served.result()
     return WEB
 
 
