@@ -21,7 +21,7 @@ from sagas.definitions import registry
 from sagas.engine import bulk, inbox, publications, remains
 from sagas.engine.admission import Admission
 from sagas.engine.bell import announce, news_of
-from sagas.engine.facts import FactKind
+from sagas.engine.facts import FactKind, fulfil
 from sagas.engine.family import is_wanted_back, store_births, tell_recalled
 from sagas.engine.locked import Locked, lock, lock_all, write
 from sagas.engine.steering import hear_late_events, turn_back
@@ -30,6 +30,9 @@ from sagas.states import AT_WORK, SagaStatus
 from sagas.wake import wake_on_commit
 
 log = logging.getLogger("sagas.engine")
+
+_IS_OVER = (SagaStatus.COMPENSATED, SagaStatus.ABANDONED)
+"""Ended, and nothing is left of it that could turn back."""
 
 
 @dataclass
@@ -90,7 +93,7 @@ def run_pending() -> None:
 def nudge(sagas: Collection[UUID]) -> None:
     """Make these sagas due, as far as nobody holds them; take back completed ones that are called back.
 
-    One that has compensated hears of an event that comes too late.
+    Those that have ended otherwise hear of what comes too late.
     """
     if not sagas:
         return
@@ -103,7 +106,7 @@ def nudge(sagas: Collection[UUID]) -> None:
     if completed := [pk for pk, status, _held_by in found if status == SagaStatus.COMPLETED]:
         _take_back(completed)
     for pk, status, _held_by in found:
-        if status == SagaStatus.COMPENSATED:
+        if status in _IS_OVER:
             _tell_too_late(pk)
     wake_on_commit(Saga.objects.db)
 
@@ -138,14 +141,14 @@ def sweep() -> None:
 def forgotten(before: DatabaseTime | CombinedExpression | None = None) -> QuerySet[Saga]:
     """Select the sagas that were told something, by default until now, and on which nobody has acted.
 
-    Those that rest between steps, children that have completed and are called back by their parents, and
-    those that had compensated when an event came.
+    Those that rest between steps, children that have ended and are called back by their parents, and those
+    that had compensated when an event came.
     """
     told = SagaFact.objects.filter(applied_at=None, at__lte=before or DatabaseTime())
     called_back = told.filter(kind=FactKind.TURN_BACK).values("saga")
     return Saga.objects.filter(
         Q(status__in=AT_WORK, held_by=None, due_at__gt=DatabaseTime())
-        | Q(status=SagaStatus.COMPLETED, parent__isnull=False, pk__in=called_back)
+        | Q(status__in=(SagaStatus.COMPLETED, *_IS_OVER), parent__isnull=False, pk__in=called_back)
         | Q(status=SagaStatus.COMPENSATED, pk__in=told.filter(kind=FactKind.EVENT).values("saga")),
         pk__in=told.values("saga"),
     )
@@ -174,12 +177,13 @@ def _is_undoable(locked: Locked) -> bool:
 
 
 def _tell_too_late(saga_id: UUID) -> None:
-    """Have a saga that has compensated heed the events that have come since."""
+    """Have a saga that has ended heed what has come since: it has turned back, or need not any more."""
     with transaction.atomic(using=Saga.objects.db):
         # Of a definition that this code does not know, other code has to hear.
         ours = Saga.objects.filter(pk=saga_id, definition__in=list(registry))
         for locked in lock(ours.select_for_update(no_key=True)):
-            if hear_late_events(locked):
+            fulfil(locked, FactKind.TURN_BACK)
+            if locked.saga.status == SagaStatus.COMPENSATED and hear_late_events(locked):
                 locked.record(kind=HistoryKind.EVIDENCE, data={"attention": locked.saga.attention})
             write([locked])
             announce(news_of([locked]))

@@ -6,8 +6,9 @@ import pytest
 from django.db import connection
 
 from sagas import CONTINUE, PermanentFailure, RetryLater, SubSaga, SubSagas, start, start_many
+from sagas.engine.errands import forgotten, nudge, sweep
 from sagas.keys import child_id
-from sagas.models import Saga
+from sagas.models import Saga, SagaFact
 from sagas.operations.performing import perform
 from sagas.testing import run_due, run_saga
 from tests.engine.hands import Hand
@@ -154,6 +155,29 @@ def test_children_that_are_born_as_their_parent_turns_back_are_called_back_at_on
     saga.refresh_from_db()
     assert (saga.status, saga.children.get().status) == ("compensated", "compensated")
     assert play.calls == []
+
+
+@pytest.mark.parametrize("ending", ["compensated", "abandoned"])
+@pytest.mark.parametrize("nobody_says_so", [False, True])
+def test_a_child_that_ends_as_it_is_called_back_has_nothing_left_to_do(
+    define, play, pay_out, ending, nobody_says_so
+):
+    play.always("tell", PermanentFailure("no"))
+    if ending == "abandoned":
+        play.always("undo pay", PermanentFailure("too late"))
+    child = SubSaga(pay_out, input=lambda ctx: {"order_id": "7"})
+    born = run_saga(define(child, step("tell")), {}).children.get()
+    if ending == "abandoned":
+        perform(born.pk, "abandon", by=None)
+    assert Saga.objects.get(pk=born.pk).status == ending
+    # What its parent leaves when it sees it at work, and commits when it has ended.
+    SagaFact.objects.create(saga=born, kind="turn_back", source="parent:9")
+    if nobody_says_so:
+        sweep()
+    else:
+        nudge({born.pk})
+    assert not born.facts.filter(applied_at=None).exists()
+    assert not forgotten().filter(pk=born.pk).exists()
 
 
 @pytest.mark.parametrize("number", [1, 10])
