@@ -113,6 +113,10 @@ class StepKind(TextChoices):
     SAGAS = "sagas", _("child sagas")
 
 
+FAMILY = frozenset({StepKind.SAGA, StepKind.SAGAS})
+"""What consists of child sagas."""
+
+
 class Call(TextChoices):
     """Which function of a step an attempt calls."""
 

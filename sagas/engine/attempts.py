@@ -36,7 +36,8 @@ class Held:
         return {"key": self.key} | self.results | self.input
 
 
-@dataclass(frozen=True, slots=True, eq=False)
+# Not frozen, though nobody changes them: to make a frozen one takes three times as long.
+@dataclass(slots=True, eq=False)
 class Attempt:
     """One call to be made of a step's action or compensation."""
 
@@ -85,7 +86,7 @@ class Attempt:
         return f"attempt {self.number} at {way}step {self.step.name!r} of saga {self.held.id}"
 
 
-@dataclass(frozen=True, slots=True, kw_only=True)
+@dataclass(slots=True, kw_only=True)
 class Settled:
     """What an attempt came to."""
 

@@ -17,6 +17,8 @@ from sagas.keys import rendered_step_key
 from sagas.models import SagaStep
 from sagas.states import ADMISSION, Call, Direction, SagaStatus, StepKind, WaitsFor
 
+_WAITING_KINDS = frozenset({StepKind.EVENT, StepKind.APPROVAL, StepKind.SLEEP})
+
 RETRY_ADMISSION = timedelta(seconds=1)
 """A compensation that has to wait for room looks again after this."""
 
@@ -54,9 +56,7 @@ def _begin_one(locked: Locked, held: Held, name: str, direction: Direction, bord
     if is_to_be_probed(element, step):
         return _send(locked, held, element, Call.PROBE, border)
     event = None
-    if element.kind in (StepKind.EVENT, StepKind.APPROVAL, StepKind.SLEEP) and not _needs_call_first(
-        element, step
-    ):
+    if element.kind in _WAITING_KINDS and not _needs_call_first(element, step):
         event = wait(locked, element, locked.step(name), held)
         if event is None:
             return None

@@ -12,6 +12,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from functools import cache, lru_cache
+from operator import itemgetter
 from typing import Any, NamedTuple
 
 from django.db import connections, models
@@ -215,15 +216,23 @@ def _assignment(table: str, name: str, value: str, keep: bool) -> str:
 
 
 def _columns(change: Update | Insert) -> list[list[Any]]:
-    kind = _kind(change)
-    return [_column(change.rows, kind.model._meta.get_field(name)) for name in kind.columns]
+    """Return the values of the rows, column by column. What is JSON may be missing in some."""
+    names, plain = _attributes(_kind(change))
+    rows = [row.__dict__ for row in change.rows]
+    columns = dict(zip(plain, map(list, zip(*map(itemgetter(*plain), rows), strict=True)), strict=True))
+    return [columns[name] if name in columns else [_json(row.get(name)) for row in rows] for name in names]
 
 
-def _column(rows: Sequence[models.Model], field: Any) -> list[Any]:
-    name = field.attname
-    if isinstance(field, models.JSONField):
-        return [None if (v := row.__dict__.get(name)) is None else json.dumps(v) for row in rows]
-    return [row.__dict__.get(name) for row in rows]
+def _json(value: Any) -> str | None:
+    return None if value is None else json.dumps(value)
+
+
+@cache
+def _attributes(kind: _Kind) -> tuple[list[str], list[str]]:
+    """Return where rows have the columns that cross, and which of those cross as they are."""
+    fields = [kind.model._meta.get_field(name) for name in kind.columns]
+    plain = [field for field in fields if not isinstance(field, models.JSONField)]
+    return [field.attname for field in fields], [field.attname for field in plain]  # type: ignore[union-attr]
 
 
 def _tuples(change: Update | Insert, connection: BaseDatabaseWrapper) -> list[tuple[Any, ...]]:

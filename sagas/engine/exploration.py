@@ -30,7 +30,7 @@ from sagas.engine.planner import Begin, Finish, Halt, TurnBack, Wait, Wish, has_
 from sagas.engine.steering import halting, retire_expired_keys, turn_back
 from sagas.engine.waiting import give_up
 from sagas.models import SagaStep
-from sagas.states import Attention, Call, Direction, Outcome, SagaStatus, StepKind, StepStatus
+from sagas.states import FAMILY, Attention, Call, Direction, Outcome, SagaStatus, StepKind, StepStatus
 
 MOST_ROUNDS = 10_000
 DAY_ONE = datetime(2000, 1, 1, tzinfo=UTC)
@@ -228,7 +228,7 @@ class _Journey:
             name
             for name, step in steps.items()
             if step.status in _STANDS
-            and outline.steps[name].kind in (StepKind.STEP, StepKind.SAGA, StepKind.SAGAS)
+            and outline.steps[name].kind in {StepKind.STEP, *FAMILY}
             and not (outline.steps[name].kind is StepKind.STEP and outline.steps[name].read_only)
         ]
         return Path(

@@ -5,7 +5,7 @@ from __future__ import annotations
 from django.db.models import TextChoices
 
 from sagas.engine.locked import Locked
-from sagas.engine.planner import Wish, has_passed_pivot
+from sagas.engine.planner import NO_WISH, Wish, has_passed_pivot
 from sagas.models import HistoryKind, SagaFact
 from sagas.states import Direction
 
@@ -25,6 +25,8 @@ class FactKind(TextChoices):
 
 def wish_of(locked: Locked) -> Wish:
     """Return what the open facts ask for; what was overtaken by events is refused and recorded."""
+    if not locked.facts:
+        return NO_WISH
     turn_back = suspend = False
     for fact in locked.facts:
         if fact.applied_at:

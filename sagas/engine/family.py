@@ -20,7 +20,7 @@ from sagas.engine.facts import FactKind, fulfil
 from sagas.engine.locked import Locked
 from sagas.keys import child_id
 from sagas.models import Saga, SagaStep
-from sagas.states import TERMINAL, Direction, SagaStatus, StepKind, StepStatus, WaitsFor
+from sagas.states import FAMILY, TERMINAL, Direction, SagaStatus, StepKind, StepStatus, WaitsFor
 
 LOOK_AGAIN = timedelta(minutes=10)
 """A parent is woken when its children end; this is for wake-ups that were lost."""
@@ -115,8 +115,9 @@ def take_stock(batch: Iterable[Locked]) -> None:
 
 
 def _waits_for_children(step: SagaStep) -> bool:
-    of_family = step.kind in (StepKind.SAGA, StepKind.SAGAS)
-    return of_family and (step.status == StepStatus.COMPENSATING or step.waits_for == WaitsFor.CHILD)
+    return step.kind in FAMILY and (
+        step.status == StepStatus.COMPENSATING or step.waits_for == WaitsFor.CHILD
+    )
 
 
 def look_after(locked: Locked, step: SagaStep, element: SubSaga | SubSagas, held: Held) -> None:

@@ -114,6 +114,7 @@ class Locked:
     """How many child sagas of the steps that wait for them stand how."""
     child_results: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The results of a child saga's steps, by the step that it is."""
+    _outline: Outline | None = None
 
     @property
     def direction(self) -> Direction:
@@ -128,7 +129,14 @@ class Locked:
     @property
     def outline(self) -> Outline:
         """The definition's steps, as far as this saga has them, by stage and name."""
-        return self.definition.outline().only(self.steps.keys())
+        if self._outline is None:
+            self._outline = self.definition.outline().only(self.steps.keys())
+        return self._outline
+
+    def replace_steps(self, steps: dict[str, SagaStep]) -> None:
+        """Have other steps: those of another version of the definition."""
+        self.steps = steps
+        self._outline = None
 
     @property
     def has_begun(self) -> bool:
@@ -238,11 +246,12 @@ def _complete(
     told = set()
     for has_facts, *row in rows:
         step = stored(SagaStep, names, row, alias)
-        if step.saga_id not in found:
+        locked = found.get(step.saga_id)
+        if locked is None:
             continue  # Its saga was stored between the two statements.
-        found[step.saga_id].steps[step.name] = step
+        locked.steps[step.name] = step
         if has_facts:
-            told.add(step.saga_id)
+            told.add(locked.saga.pk)
     if told:
         fact_names = _names(SagaFact)
         for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):

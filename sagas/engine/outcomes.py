@@ -15,6 +15,8 @@ from sagas.messaging.outbox import of_saga
 from sagas.models import HistoryKind, SagaStep
 from sagas.states import Attention, Call, Direction, Outcome, StepKind, WaitsFor
 
+_NO_FAILURE = frozenset({Outcome.DONE, Outcome.UNSENT})
+
 
 def fits(locked: Locked, attempt: Attempt) -> bool:
     """Say whether this attempt is the one that the row says is in flight."""
@@ -44,7 +46,7 @@ def apply(locked: Locked, settled: Settled) -> None:
     """Write the outcome of the attempt in flight to its step."""
     attempt = settled.attempt
     step = locked.step(attempt.step.name)
-    if settled.outcome not in (Outcome.DONE, Outcome.UNSENT) and attempt.call is not Call.PROBE:
+    if settled.outcome not in _NO_FAILURE and attempt.call is not Call.PROBE:
         _note_failure(locked, step, settled)
     record = record_of(locked, step, attempt.direction)
     on_exhausted = locked.definition.on_exhausted
@@ -78,7 +80,7 @@ def apply(locked: Locked, settled: Settled) -> None:
 def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Settled) -> None:
     element = settled.attempt.step
     match verdict:
-        case Complete() if element.kind in (StepKind.SAGA, StepKind.SAGAS):
+        case Complete() if family.is_family(element):
             family.bear(locked, step, element, settled.result)  # type: ignore[arg-type]
         case Complete() if element.kind is StepKind.SLEEP:
             step.park(WaitsFor.TIMER, due_at=max(datetime.fromisoformat(settled.result["until"]), locked.now))

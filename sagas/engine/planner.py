@@ -12,12 +12,12 @@ from datetime import datetime
 from typing import Protocol, TypeAlias
 
 from sagas.definitions import Element, Outline
-from sagas.states import Attention, Direction, StepKind, StepStatus
+from sagas.states import FAMILY, Attention, Direction, StepStatus
 
 T = StepStatus
 
-_FAMILY = (StepKind.SAGA, StepKind.SAGAS)
-"""On the way back these wait too: for children that were told to stop, until they have."""
+_PASSED = frozenset({T.COMPLETED, T.SKIPPED})
+_IN_TROUBLE = frozenset({T.FAILED, T.UNKNOWN, T.COMPENSATION_FAILED})
 
 
 class StepState(Protocol):
@@ -127,36 +127,39 @@ def needs_undo(element: Element, state: StepState) -> bool:
 
 def is_passed(element: Element, state: StepState) -> bool:
     """Say whether the way forward has this step behind it."""
-    return state.status in (T.COMPLETED, T.SKIPPED) or (element.optional and state.status == T.COMPENSATED)
+    return state.status in _PASSED or (element.optional and state.status == T.COMPENSATED)
 
 
 def _forward(outline: Outline, states: States, now: datetime) -> Decision:
     for number, stage in enumerate(outline.stages):
         found = [(element, states[element.name]) for element in stage]
-        if all(is_passed(element, state) for element, state in found):
+        ahead = [(element, state) for element, state in found if not is_passed(element, state)]
+        if not ahead:
             continue
-        if any(_has_failed(element, state) for element, state in found):
-            if any(state.in_flight for _, state in found):
+        if any(_has_failed(element, state) for element, state in ahead):
+            if any(state.in_flight for _, state in ahead):
                 return Wait()
             return _after_failure(outline, number, states)
-        dropped = tuple(e.name for e, state in found if e.optional and _is_to_be_undone(e, state, now))
+        dropped = tuple(e.name for e, state in ahead if e.optional and _is_to_be_undone(e, state, now))
         if dropped:
             return Begin(dropped, Direction.BACK)
         ready = tuple(
             element.name
-            for element, state in found
+            for element, state in ahead
             if state.status == T.PENDING or (state.status == T.WAITING and _is_due(state, now))
         )
-        return Begin(ready) if ready else _wait(state for _, state in found)
+        return Begin(ready) if ready else _wait(state for _, state in ahead)
     return Finish()
 
 
 def _has_failed(element: Element, state: StepState) -> bool:
-    if element.optional and element.is_undoable and state.status == T.UNKNOWN:
-        return False  # It is undone, and the saga goes on without it.
-    if element.optional and state.status == T.COMPENSATION_FAILED:
-        return True
-    return state.status in (T.FAILED, T.UNKNOWN)
+    status = state.status
+    if status not in _IN_TROUBLE:
+        return False
+    if status == T.COMPENSATION_FAILED:
+        return element.optional
+    # An optional one that is in doubt is undone, and the saga goes on without it.
+    return status == T.FAILED or not (element.optional and element.is_undoable)
 
 
 def _is_to_be_undone(element: Element, state: StepState, now: datetime) -> bool:
@@ -184,10 +187,11 @@ def _back(outline: Outline, states: States, now: datetime) -> Decision:
             if any(state.in_flight for state in stage_states):
                 return Wait()
             return Halt(Attention.COMPENSATION_FAILED)
+        # Children that were told to stop are waited for until they have.
         winding_down = [
             states[element.name]
             for element in stage
-            if element.kind in _FAMILY and states[element.name].status == T.WAITING
+            if element.kind in FAMILY and states[element.name].status == T.WAITING
         ]
         to_undo = [step.name for step in stage if needs_undo(step, states[step.name])]
         if not (to_undo or winding_down):

@@ -36,8 +36,10 @@ from sagas.states import (
     WaitsFor,
 )
 
-FRESH = 2 / 3
-"""A lease with this much of it left is not extended at a step border; the heartbeat does that in time."""
+_TO_BEGIN = frozenset({StepStatus.PENDING, StepStatus.WAITING})
+
+FRESH = (2, 3)
+"""A lease with two thirds of it left is not extended at a step border; the heartbeat does that in time."""
 
 
 def drifted(locked: Locked) -> list[str]:
@@ -51,7 +53,7 @@ def drifted(locked: Locked) -> list[str]:
         for name, step in locked.steps.items()
         if name not in declared
         or step.kind != declared[name].kind
-        or (step.status == StepStatus.COMPENSATING and not declared[name].is_undoable)
+        or (not declared[name].is_undoable and step.status == StepStatus.COMPENSATING)
     ]
 
 
@@ -159,6 +161,8 @@ def retire_expired_keys(locked: Locked) -> None:
     That can be found out only now: a worker may have come late, or the saga been suspended meanwhile.
     """
     for name, step in locked.steps.items():
+        if (step.started_at or step.undo_started_at) is None:
+            continue  # No key of it was ever sent.
         declared = locked.outline.steps.get(name)
         if declared is None or not _may_begin(locked, step) or not key_is_spent(declared, step, locked.now):
             continue
@@ -171,12 +175,10 @@ def retire_expired_keys(locked: Locked) -> None:
 
 def _may_begin(locked: Locked, step: SagaStep) -> bool:
     """Say whether an attempt at the step, in its own direction, is due."""
-    if step.direction is Direction.BACK:
-        waits = step.status == StepStatus.COMPENSATING and not step.in_flight
+    if step.status in _TO_BEGIN:
+        waits = locked.direction is Direction.FORWARD
     else:
-        waits = (
-            step.status in (StepStatus.PENDING, StepStatus.WAITING) and locked.direction is Direction.FORWARD
-        )
+        waits = step.status == StepStatus.COMPENSATING and not step.in_flight
     return waits and (step.due_at is None or step.due_at <= locked.now)
 
 
@@ -210,7 +212,7 @@ def _decide(locked: Locked) -> Decision:
 def _wish(locked: Locked) -> Wish:
     wish = wish_of(locked)
     saga = locked.saga
-    if saga.status == SagaStatus.PENDING and saga.deadline_at is None and locked.definition.deadline:
+    if saga.deadline_at is None and locked.definition.deadline and saga.status == SagaStatus.PENDING:
         saga.deadline_at = saga.created_at + locked.definition.deadline
     if saga.deadline_at is None or locked.now < saga.deadline_at or locked.direction is Direction.BACK:
         return wish
@@ -236,7 +238,8 @@ def _hold_or_let_go(locked: Locked, *, due_at: datetime, border: Border) -> None
     saga = locked.saga
     if any(step.in_flight for step in locked.steps.values()):
         # A lease that is fresh enough is left alone: moving an indexed column would touch every index.
-        if saga.due_at is None or saga.due_at - locked.now < border.lease * FRESH:
+        left, of = FRESH
+        if saga.due_at is None or (saga.due_at - locked.now) * of < border.lease * left:
             saga.due_at = locked.now + border.lease
     else:
         saga.held_by = None

@@ -8,10 +8,9 @@ from sagas.definitions import Migration, registry
 from sagas.engine.births import new_step
 from sagas.engine.locked import Locked
 from sagas.models import Saga, SagaFact, SagaStep
-from sagas.states import Direction, SagaKind, StepKind, StepStatus
+from sagas.states import FAMILY, Direction, SagaKind, StepStatus
 
 _NOT_BEGUN = (StepStatus.PENDING, StepStatus.SKIPPED)
-_FAMILY = (StepKind.SAGA, StepKind.SAGAS)
 
 
 def upgrade(locked: Locked) -> None:
@@ -63,7 +62,7 @@ def carry_over(locked: Locked) -> bool:
     for name, step in locked.steps.items():
         step.stage = stage_of.get(name, step.stage)
     order = {name: number for number, name in enumerate(stage_of)}
-    locked.steps = dict(sorted(locked.steps.items(), key=lambda item: order.get(item[0], len(order))))
+    locked.replace_steps(dict(sorted(locked.steps.items(), key=lambda item: order.get(item[0], len(order)))))
     saga.version, saga.steps_total = definition.version, len(locked.steps)
     return True
 
@@ -76,7 +75,7 @@ def _is_up_to_date(locked: Locked) -> bool:
 def _rename(locked: Locked, migration: Migration) -> None:
     for old, new in migration.renamed.items():
         # Child sagas know their parent's step by its name: one that has any keeps it, and the saga halts.
-        if old not in locked.steps or (locked.steps[old].kind in _FAMILY and _has_begun(locked.steps[old])):
+        if old not in locked.steps or (locked.steps[old].kind in FAMILY and _has_begun(locked.steps[old])):
             continue
         step = locked.steps.pop(old)
         step.name = new

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from datetime import timedelta
+from typing import NamedTuple
 
 from sagas.definitions import HALT, Element, Exhausted
 from sagas.states import Attention, Direction, Outcome, StepKind
@@ -50,8 +51,7 @@ class GiveBack:
 Verdict = Complete | Fail | Doubt | Again | GiveBack
 
 
-@dataclass(frozen=True, kw_only=True)
-class Record:
+class Record(NamedTuple):
     """What the step's row says about the attempts made so far, the present one included."""
 
     spent: int

@@ -15,6 +15,10 @@ from sagas.states import Call, Direction, StepKind, StepStatus, WaitsFor
 
 T = StepStatus
 
+# Asked for each step at each border: of an enum to get a member takes Python as long as to call a function.
+_IN_FLIGHT = frozenset({T.RUNNING, T.COMPENSATING})
+_BACK = frozenset({T.COMPENSATING, T.COMPENSATED, T.COMPENSATION_FAILED})
+
 
 class SagaStep(StatusModel):
     """One step of a saga.
@@ -90,13 +94,13 @@ class SagaStep(StatusModel):
     @property
     def direction(self) -> Direction:
         """Which way its attempts go now."""
-        back = self.status in (T.COMPENSATING, T.COMPENSATED, T.COMPENSATION_FAILED)
-        return Direction.BACK if back else Direction.FORWARD
+        return Direction.BACK if self.status in _BACK else Direction.FORWARD
 
     @property
     def in_flight(self) -> bool:
         """Whether an attempt is marked as sent and not settled."""
-        return self.status == T.RUNNING or (self.status == T.COMPENSATING and self.due_at is None)
+        status = self.status
+        return status in _IN_FLIGHT and (status == T.RUNNING or self.due_at is None)
 
     @classmethod
     def with_attempts_in_flight(cls) -> models.QuerySet[SagaStep]:
