@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 
 # What a shell happens to have set must not change what is checked.
 CLEAN := env -u DATABASE_URL -u DEBUG -u SECRET_KEY -u SECRET_KEY_FALLBACKS -u ALLOWED_HOSTS -u DJANGO_SETTINGS_MODULE -u Q_WORKERS \
-	-u Q_NOTIFY -u Q_CLUSTER_NAME -u SAGAS_LEASE -u PREPARE_STATEMENTS -u SERVER_SIDE_BINDING
+	-u Q_NOTIFY -u Q_CLUSTER_NAME -u SAGAS_LEASE -u PREPARE_STATEMENTS
 
 .DEFAULT_GOAL := help
 .PHONY: help demo test chaos fuzz lint types contracts migrations audit check bench bench-growth bench-http

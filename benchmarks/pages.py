@@ -34,7 +34,7 @@ def main() -> None:
     options = parser.parse_args()
     with nullcontext() if options.filled else fresh_server() as server:
         address = server.address if server else options.filled
-        deploy(address, DJANGO_SETTINGS_MODULE="sagaproject.settings", SERVER_SIDE_BINDING="1")
+        deploy(address, DJANGO_SETTINGS_MODULE="sagaproject.settings")
         django.setup()
         call_command("migrate", verbosity=0)
         if server:

@@ -23,7 +23,6 @@ from django.http import HttpResponseBase
 from sagaproject.readiness import make_ready
 
 os.environ.setdefault("DJANGO_SETTINGS_MODULE", "sagaproject.settings")
-os.environ.setdefault("SERVER_SIDE_BINDING", "1")
 
 THREADS = 2
 """Requests answered at once by one process: one computes while the other waits for the database."""

@@ -206,8 +206,8 @@ if env.bool("PREPARE_STATEMENTS", default=not DEBUG):  # Django's log of stateme
     # To plan the same few statements over and over is a good part of what they cost. Not through a pooler
     # that gives each transaction another connection.
     POSTGRESQL["OPTIONS"]["prepare_threshold"] = 5
-    # Of Django's own statements those can be prepared whose values are sent apart: the web server's are.
-    POSTGRESQL["OPTIONS"]["server_side_binding"] = env.bool("SERVER_SIDE_BINDING", default=False)
+    # Of Django's own statements those can be prepared whose values are sent apart.
+    POSTGRESQL["OPTIONS"]["server_side_binding"] = True
 
 
 def _database(url: str | None) -> dict[str, Any]:

@@ -10,6 +10,11 @@ from sagas.engine.slots import Slots
 
 SHORTEST_PAUSE = 0.005
 """Seconds between two looks while there is something to find."""
+PART = 8
+"""With so many sagas in hand for each that there is room for, a claim waits for more room: it costs as much as
+many of them,"""
+PATIENCE = 0.05
+"""but not for longer than so many seconds: what is in hand may take hours."""
 
 
 def pause_after(idle: float, longest: float) -> float:
@@ -24,19 +29,21 @@ class Lookout:
         self._slots = slots
         self._batch = batch
         self._poll = poll.total_seconds()
-        self._next = self._last_found = monotonic()
+        self._next = self._last_found = self._looked = monotonic()
         self._more_due = self._starved = self._apart = False
 
-    def is_time(self, *, hand_is_empty: bool) -> bool:
-        """Say whether to look now."""
-        may_take = hand_is_empty or not self._apart
-        return monotonic() >= self._next and may_take and self._slots.free > 0
+    def is_time(self, *, in_hand: int) -> bool:
+        """Say whether to look now, with so many sagas in hand."""
+        now = monotonic()
+        may_take = self._slots.free > 0 and not (in_hand and self._apart)
+        is_worth_it = self.room * PART >= min(in_hand, self._batch) or now >= self._looked + PATIENCE
+        return now >= self._next and may_take and is_worth_it
 
     @property
     def pause(self) -> float:
         """Seconds until it is time again, at most."""
-        left = self._next - monotonic()
-        return left if left > 0 else self._poll
+        now = monotonic()
+        return next((left for at in (self._next, self._looked + PATIENCE) if (left := at - now) > 0), self._poll)
 
     @property
     def idle(self) -> float:
@@ -63,6 +70,7 @@ class Lookout:
 
     def note(self, claimed: Claimed) -> None:
         """Learn what a look led to."""
+        self._looked = monotonic()
         self._apart = claimed.apart
         self._more_due = claimed.full or claimed.starved
         self._starved = claimed.starved or (self._starved and claimed.full)
@@ -74,7 +82,7 @@ class Lookout:
             pause = 0.0
         else:
             pause = pause_after(self.idle, self._poll)
-        self._next = monotonic() + pause
+        self._next = self._looked + pause
 
     def note_let_go(self) -> None:
         """Learn that there is room again: if there was more to take, it is time to look."""

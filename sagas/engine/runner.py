@@ -190,7 +190,7 @@ class Runner:
                 if self._outcomes:
                     await self._settle(begin=now < ends)
                     self._lookout.note_work()
-                elif may_claim and self._lookout.is_time(hand_is_empty=not self._hand):
+                elif may_claim and self._lookout.is_time(in_hand=len(self._hand)):
                     await self._claim()
                 elif not self._swept and (not self._hand or self._lookout.has_paused):
                     self._swept = True

@@ -70,16 +70,16 @@ def test_it_looks_at_once_where_there_is_more_and_room_for_it(
     time.now += 60
     lookout.note(claimed)
     time.now += pause / 2
-    assert lookout.is_time(hand_is_empty=True) == (pause == 0.0)
+    assert lookout.is_time(in_hand=0) == (pause == 0.0)
     time.now += pause
-    assert lookout.is_time(hand_is_empty=True)
+    assert lookout.is_time(in_hand=0)
 
 
 def test_while_suspects_are_in_hand_it_takes_no_others(lookout: Lookout, time: Time) -> None:
     lookout.note(Claimed(attempts=SOME, apart=True))
     time.now += 1
-    assert not lookout.is_time(hand_is_empty=False)
-    assert lookout.is_time(hand_is_empty=True)
+    assert not lookout.is_time(in_hand=1)
+    assert lookout.is_time(in_hand=0)
 
 
 def test_it_asks_for_whole_batches_until_it_lacks_a_slot(lookout: Lookout) -> None:
@@ -104,20 +104,20 @@ def test_it_looks_when_sagas_are_let_go_and_more_is_due(lookout: Lookout, slots:
     take_threads(slots, 4)
     lookout.note(Claimed(attempts=SOME, full=True, starved=True))
     lookout.note_let_go()
-    assert not lookout.is_time(hand_is_empty=False)  # None that needed a thread.
+    assert not lookout.is_time(in_hand=1)  # None that needed a thread.
     slots.give_back({False: 1})
     lookout.note_let_go()
-    assert lookout.is_time(hand_is_empty=False)
+    assert lookout.is_time(in_hand=1)
 
 
 def test_not_when_there_was_no_more(lookout: Lookout) -> None:
     lookout.note(Claimed(attempts=SOME))
     lookout.note_let_go()
-    assert not lookout.is_time(hand_is_empty=False)
+    assert not lookout.is_time(in_hand=1)
 
 
 def test_without_a_free_slot_it_does_not_look(time: Time) -> None:
     slots = Slots(threads=1, tasks=0)
     lookout = Lookout(slots, batch=250, poll=POLL)
     take_threads(slots, 1)
-    assert not lookout.is_time(hand_is_empty=False)
+    assert not lookout.is_time(in_hand=1)
