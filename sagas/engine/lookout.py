@@ -43,7 +43,9 @@ class Lookout:
     def pause(self) -> float:
         """Seconds until it is time again, at most."""
         now = monotonic()
-        return next((left for at in (self._next, self._looked + PATIENCE) if (left := at - now) > 0), self._poll)
+        return next(
+            (left for at in (self._next, self._looked + PATIENCE) if (left := at - now) > 0), self._poll
+        )
 
     @property
     def idle(self) -> float:

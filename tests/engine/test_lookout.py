@@ -6,7 +6,7 @@ import pytest
 
 from sagas.engine.attempts import Attempt
 from sagas.engine.claims import Claimed
-from sagas.engine.lookout import SHORTEST_PAUSE, Lookout, pause_after
+from sagas.engine.lookout import PATIENCE, SHORTEST_PAUSE, Lookout, pause_after
 from sagas.engine.slots import Slots
 from sagas.states import Direction
 from tests.samples import SECOND, step
@@ -114,6 +114,29 @@ def test_not_when_there_was_no_more(lookout: Lookout) -> None:
     lookout.note(Claimed(attempts=SOME))
     lookout.note_let_go()
     assert not lookout.is_time(in_hand=1)
+
+
+@pytest.mark.parametrize(
+    ("free", "in_hand", "is_worth_it"),
+    [
+        (1, 1, True),
+        (1, 8, True),
+        (1, 9, False),
+        (2, 9, True),
+        (31, 300, False),  # Of the 31 it would ask for 16.
+        (32, 300, True),
+        (64, 2000, True),  # A quarter of a batch, whatever is in hand.
+    ],
+)
+def test_a_claim_waits_for_room_that_is_worth_it_but_not_for_long(
+    time: Time, free: int, in_hand: int, is_worth_it: bool
+) -> None:
+    lookout = Lookout(Slots(threads=free, tasks=0), batch=250, poll=POLL)
+    lookout.note(Claimed(attempts=SOME, full=True))
+    assert lookout.is_time(in_hand=in_hand) is is_worth_it
+    assert lookout.pause == pytest.approx(PATIENCE)
+    time.now += PATIENCE
+    assert lookout.is_time(in_hand=in_hand)
 
 
 def test_without_a_free_slot_it_does_not_look(time: Time) -> None:

@@ -152,9 +152,8 @@ class TestPostgreSQL:
     @pytest.mark.parametrize(
         ("environment", "prepared"),
         [
-            (DEPLOYED, {"prepare_threshold": 5, "server_side_binding": False}),
-            (DEPLOYED | {"SERVER_SIDE_BINDING": "1"}, {"prepare_threshold": 5, "server_side_binding": True}),
-            (DEPLOYED | {"PREPARE_STATEMENTS": "0", "SERVER_SIDE_BINDING": "1"}, {}),
+            (DEPLOYED, {"prepare_threshold": 5, "server_side_binding": True}),
+            (DEPLOYED | {"PREPARE_STATEMENTS": "0"}, {}),
             ({}, {}),  # With DEBUG statements are logged, and those are not.
         ],
     )
