@@ -11,8 +11,7 @@ from sagas.engine.slots import Slots
 SHORTEST_PAUSE = 0.005
 """Seconds between two looks while there is something to find."""
 PART = 8
-"""With so many sagas in hand for each that there is room for, a claim waits for more room: it costs as much as
-many of them,"""
+"""A claim for less than this part of what is in hand waits for more room, since a small one costs as much,"""
 PATIENCE = 0.05
 """but not for longer than so many seconds: what is in hand may take hours."""
 
