@@ -169,6 +169,7 @@ class _Life:
             "steps_done": sum(step["status"] in (T.COMPLETED, T.SKIPPED) for step in steps),
             "steps_total": len(steps),
             "current_step": step or steps[-1]["name"],
+            "failed_step": step if fate.status is S.FAILED else "",
             "error_class": error_class,
             "error": self._error,
             "error_fingerprint": error_fingerprint(name, step, *fate.error) if error_class else "",

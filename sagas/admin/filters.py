@@ -149,7 +149,7 @@ class StepFilter(Filter):
         return [(name, name) for name in registry[definition].outline().steps]
 
     def select(self, sagas: QuerySet[Any], value: str) -> QuerySet[Any]:
-        return sagas.filter(status=SagaStatus.FAILED, current_step=value)
+        return sagas.filter(status=SagaStatus.FAILED, failed_step=value)
 
 
 class CreatedFilter(Filter):

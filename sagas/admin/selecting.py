@@ -41,7 +41,7 @@ def selection_of(query: Mapping[str, str]) -> Selection:
         elif name == PARAMETER and value in TABS:
             wanted = TABS[value] | wanted
         elif name == "failed_step":
-            wanted |= {"status": SagaStatus.FAILED.value, "current_step": value}
+            wanted |= {"status": SagaStatus.FAILED.value, "failed_step": value}
         elif name == "attention" and value != STUCK:
             wanted["attention"] = value
         elif name == "created":

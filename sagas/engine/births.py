@@ -30,6 +30,7 @@ SAGA_FIELDS = (
     "steps_done",
     "steps_total",
     "current_step",
+    "failed_step",
     "error_class",
     "error",
     "error_fingerprint",

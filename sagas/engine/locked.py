@@ -23,7 +23,7 @@ from sagas.engine import bulk
 from sagas.engine.instances import like, stored
 from sagas.engine.queries import Among, fetch, fetch_again, fetch_among, fetch_each_among
 from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
-from sagas.states import Direction, StepStatus
+from sagas.states import Direction, SagaStatus, StepStatus
 
 SAGA_FIELDS = (
     "status",
@@ -36,6 +36,7 @@ SAGA_FIELDS = (
     "revision",
     "steps_done",
     "current_step",
+    "failed_step",
     "error_class",
     "error",
     "error_fingerprint",
@@ -179,6 +180,7 @@ class Locked:
         if saga.direction == Direction.BACK:
             ahead = [step.name for step in steps if step.direction is Direction.BACK]
         saga.current_step = ahead[0] if ahead else saga.current_step
+        saga.failed_step = saga.current_step if saga.status == SagaStatus.FAILED else ""
         saga.revision += 1
         saga.updated_at = self.now
 

@@ -426,6 +426,7 @@ class Migration(migrations.Migration):
                 ("steps_done", models.PositiveIntegerField(default=0, verbose_name="steps done")),
                 ("steps_total", models.PositiveIntegerField(verbose_name="steps")),
                 ("current_step", models.CharField(blank=True, max_length=100, verbose_name="current step")),
+                ("failed_step", models.CharField(blank=True, max_length=100, verbose_name="failed step")),
                 ("error_class", models.CharField(blank=True, max_length=200, verbose_name="error class")),
                 ("error", models.TextField(blank=True, verbose_name="error")),
                 (
@@ -1100,6 +1101,16 @@ class Migration(migrations.Migration):
                 models.F("created_at"),
                 condition=models.Q(("status", "failed")),
                 name="sagas_saga_failures",
+            ),
+        ),
+        migrations.AddIndex(
+            model_name="saga",
+            index=models.Index(
+                models.F("definition"),
+                models.F("failed_step"),
+                models.F("created_at"),
+                condition=models.Q(("status", "failed")),
+                name="sagas_saga_failed_step",
             ),
         ),
         migrations.AddIndex(

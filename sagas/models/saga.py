@@ -49,6 +49,8 @@ class Saga(StatusModel):
     steps_done = models.PositiveIntegerField(_("steps done"), default=0)
     steps_total = models.PositiveIntegerField(_("steps"))
     current_step = models.CharField(_("current step"), max_length=100, blank=True)
+    failed_step = models.CharField(_("failed step"), max_length=100, blank=True)
+    """The current step while it is `failed`: that one changes at every border, and so can have no index."""
     error_class = models.CharField(_("error class"), max_length=200, blank=True)
     error = models.TextField(_("error"), blank=True)
     error_fingerprint = models.CharField(_("error fingerprint"), max_length=16, blank=True)
@@ -160,6 +162,13 @@ class Saga(StatusModel):
             ),
             models.Index(
                 "error_fingerprint", "created_at", name="sagas_saga_failures", condition=Q(status=S.FAILED)
+            ),
+            models.Index(
+                "definition",
+                "failed_step",
+                "created_at",
+                name="sagas_saga_failed_step",
+                condition=Q(status=S.FAILED),
             ),
             # Its columns change only where an index has to be written anyway.
             models.Index("created_at", name="sagas_saga_retrying", condition=RETRYING),

@@ -26,6 +26,7 @@ FILTERS = frozenset(
         "key__startswith",
         "attention",
         "current_step",
+        "failed_step",
         "error_class",
         "error_fingerprint",
         "created_at__gt",
