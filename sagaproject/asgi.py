@@ -15,9 +15,11 @@ from time import monotonic
 from typing import Any
 
 import django
+from asgiref.sync import sync_to_async
 from django.core.handlers.asgi import ASGIHandler, ASGIRequest
 from django.core.handlers.base import BaseHandler
-from django.db import close_old_connections, connections
+from django.core.signals import request_finished, request_started
+from django.db import close_old_connections, connections, reset_queries
 from django.http import HttpResponseBase
 
 from sagaproject.readiness import make_ready
@@ -47,6 +49,7 @@ class Handler(ASGIHandler):
 
     async def get_response_async(self, request: Any) -> HttpResponseBase:
         if _waits(request):
+            await sync_to_async(_begin_anew)()
             return await super().get_response_async(request)
         answered = asyncio.get_running_loop().run_in_executor(self._threads, self._respond, request)
         try:
@@ -56,8 +59,7 @@ class Handler(ASGIHandler):
             raise
 
     def _respond(self, request: ASGIRequest) -> HttpResponseBase:
-        # Django's signals are sent on another thread, and these connections are this one's.
-        close_old_connections()
+        _begin_anew()
         if monotonic() < getattr(self._known, "until", 0):
             for connection in connections.all(initialized_only=True):
                 connection.health_check_done = True  # type: ignore[attr-defined]
@@ -68,10 +70,27 @@ class Handler(ASGIHandler):
             self._known.until = monotonic() + HEALTHY_FOR
 
 
+def _begin_anew() -> None:
+    """Do for this thread's connections what Django does at the begin of a request."""
+    reset_queries()
+    close_old_connections()
+
+
+def _leave_connections_alone() -> None:
+    """Have Django's signals not see to connections: they are sent on a thread that has none.
+
+    To get there takes each request another hop.
+    """
+    request_started.disconnect(reset_queries)
+    for signal in (request_started, request_finished):
+        signal.disconnect(close_old_connections)
+
+
 def _waits(request: ASGIRequest) -> bool:
     return "wait" in request.headers.get("Prefer", "") or request.path.endswith("/stream/")
 
 
 django.setup(set_prefix=False)
 application = Handler()
+_leave_connections_alone()
 make_ready()

@@ -6,12 +6,19 @@ The checks and signals of ``Model.__init__`` and ``Model.from_db`` cost as much 
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import cache
 from typing import Any, TypeVar
 
 from django.db.models import Model
 from django.db.models.base import ModelState
 
 M = TypeVar("M", bound=Model)
+
+
+@cache
+def columns(model: type[Model], *without: str) -> tuple[str, ...]:
+    """Return what the instances of a model call their columns, without these."""
+    return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in without)
 
 
 def stored(model: type[M], names: Sequence[str], row: Sequence[Any], alias: str) -> M:

@@ -15,12 +15,12 @@ from functools import cache
 from typing import Any
 from uuid import UUID
 
-from django.db.models import Exists, F, Model, OuterRef, QuerySet
+from django.db.models import Exists, F, OuterRef, QuerySet
 
 from sagas.clock import StatementTime, shifted
 from sagas.definitions import Event, Outline, SagaDefinition, registry
 from sagas.engine import bulk
-from sagas.engine.instances import like, stored
+from sagas.engine.instances import columns, like, stored
 from sagas.engine.queries import Among, fetch, fetch_again, fetch_among, fetch_each_among
 from sagas.models import ActorKind, HistoryEntry, HistoryKind, Saga, SagaFact, SagaStep
 from sagas.states import Direction, SagaStatus, StepStatus
@@ -197,14 +197,14 @@ def lock(sagas: QuerySet[Saga], *, payload: bool = False) -> list[Locked]:
     statements of their own, begun after the locks were granted: a join would pair the new saga with its old
     steps. Without `payload`, input and results stay in the database.
     """
-    names = _names(Saga, *(() if payload else ("input",)))
+    names = columns(Saga, *(() if payload else ("input",)))
     rows = fetch(sagas.values_list(StatementTime(), *names))
     return _with_steps(rows, names, sagas.db, payload=payload)
 
 
 def lock_again(select: Callable[..., QuerySet[Saga]], *arguments: Hashable, by: str) -> list[Locked]:
     """Lock and read what ``select(*arguments)`` selects, with payload; see `fetch_again`."""
-    names, alias = _names(Saga), Saga.objects.db
+    names, alias = columns(Saga), Saga.objects.db
     rows = fetch_again(_with_columns, select, names, *arguments, alias=alias)
     return _with_steps(rows, names, alias, payload=True, by=by)
 
@@ -217,7 +217,7 @@ def _with_columns(
 
 def lock_all(sagas: Sequence[UUID], *, by: str = "") -> list[Locked]:
     """Lock the sagas of these ids, in the order of the ids, and read them as `lock` does, without payload."""
-    names, step_names, alias = _names(Saga, "input"), _names(SagaStep, "result"), Saga.objects.db
+    names, step_names, alias = columns(Saga, "input"), columns(SagaStep, "result"), Saga.objects.db
     # The steps are read when the locks are granted: the statements wait for each other in the server.
     rows, steps = fetch_each_among([(_to_lock, names), (_steps, step_names)], sagas, alias=alias)
     return _complete(_found(rows, names, alias, by), steps, step_names, alias)
@@ -229,7 +229,7 @@ def _with_steps(
     found = _found(rows, names, alias, by)
     if not found:
         return []
-    step_names = _names(SagaStep, *(() if payload else ("result",)))
+    step_names = columns(SagaStep, *(() if payload else ("result",)))
     return _complete(found, fetch_among(_steps, list(found), step_names, alias=alias), step_names, alias)
 
 
@@ -255,7 +255,7 @@ def _complete(
         if has_facts:
             told.add(locked.saga.pk)
     if told:
-        fact_names = _names(SagaFact)
+        fact_names = columns(SagaFact)
         for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):
             fact = stored(SagaFact, fact_names, values, alias)
             found[fact.saga_id].facts.append(fact)
@@ -279,11 +279,6 @@ def _steps(sagas: Sequence[UUID], names: tuple[str, ...]) -> QuerySet[SagaStep, 
 def _open_facts(sagas: Sequence[UUID], names: tuple[str, ...]) -> QuerySet[SagaFact, tuple[Any, ...]]:
     facts = SagaFact.objects.filter(Among(F("saga"), sagas), applied_at=None)
     return facts.order_by("id").values_list(*names)
-
-
-@cache
-def _names(model: type[Model], *without: str) -> tuple[str, ...]:
-    return tuple(field.attname for field in model._meta.concrete_fields if field.attname not in without)
 
 
 def lock_one(saga_id: UUID) -> Locked:

@@ -8,6 +8,9 @@ from sagas import clock
 
 
 @pytest.fixture(autouse=True)
-def _real_time() -> Iterator[None]:
+def _afresh() -> Iterator[None]:
     yield
     clock.reset()
+    from sagas.figures.flow import forget  # Its models need Django set up, which a plugin is loaded before.
+
+    forget()

@@ -78,8 +78,7 @@ class Stage:
 
     def serve_again(self) -> None:
         """Kill the web server and start another, elsewhere."""
-        self._served.process.kill()
-        self._served.__exit__(None, None, None)
+        self._served.kill()
         self.serve()
 
     def keep_hosts(self) -> None:

@@ -88,7 +88,7 @@ def test_a_start_whose_answer_was_never_sent_is_found_when_it_is_repeated(header
     with Served("tests.doors.dying:application", environment=environment()) as dying:
         with pytest.raises((http.client.HTTPException, ConnectionError)):
             ask(dying, "POST", "/api/v1/sagas/", keyed, RETURN)
-        assert dying.process.wait(LONG) == 9
+        assert [process.wait(LONG) for process in dying.processes] == [9]
     [saga] = Saga.objects.all()
 
     with Served(environment=environment()) as server:

@@ -99,6 +99,26 @@ def test_who_ended_or_halted_is_counted_in_its_half_hour(shop):
     assert sum(each.completed + each.compensated + each.abandoned + each.failed for each in found) == 2
 
 
+def test_what_is_long_over_is_counted_once_a_minute(shop, monkeypatch):
+    now = datetime(2026, 3, 1, 12, 10, tzinfo=UTC)
+    long_ago, lately = (
+        Saga.objects.filter(status=status, ended_at__isnull=False) for status in ("completed", "compensated")
+    )
+    long_ago.update(ended_at=now - timedelta(hours=2))
+    lately.update(ended_at=now - timedelta(minutes=20))
+
+    def counted() -> list[int]:
+        return [
+            sum(each.number for each in passed(now) if each.status == s) for s in ("completed", "compensated")
+        ]
+
+    assert counted() == [1, 1]
+    Saga.objects.filter(ended_at__isnull=False).update(ended_at=now - timedelta(days=3))
+    assert counted() == [1, 0]
+    monkeypatch.setattr("sagas.figures.flow.KEPT_FOR", 0)
+    assert counted() == [0, 0]
+
+
 def test_definitions_tell_how_many_failed_and_how_long_they_take(shop):
     Saga.objects.filter(status="completed").update(
         created_at="2026-03-01T12:00Z", ended_at="2026-03-01T12:00:04Z"
