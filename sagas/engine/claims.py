@@ -51,8 +51,8 @@ class Claimed:
     """Sagas that were taken or, needing no call, went on without one."""
     full: bool = False
     """As many sagas were due as were asked for: there may be more."""
-    starved: bool = False
-    """Some were left because no slot was free."""
+    lacking: frozenset[bool] = frozenset()
+    """Some were left because slots of these kinds were not free: whether for calls on the loop."""
     apart: bool = False
     """Sagas that lost their worker were taken, or are due: claim no others until the hand is empty."""
     news: list[News] = field(default_factory=list)
@@ -209,7 +209,7 @@ def _claim(
         claimed.attempts += attempts
         saga = locked.saga
         if not attempts and saga.due_at is not None and saga.due_at <= locked.now:
-            claimed.starved = True  # It stays as it is, for whoever has a slot.
+            claimed.lacking = frozenset(slots.lacking)  # It stays as it is, for whoever has a slot.
         else:
             taken.append(locked)
     claimed.moved = len(taken)

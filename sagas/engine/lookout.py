@@ -29,7 +29,9 @@ class Lookout:
         self._batch = batch
         self._poll = poll.total_seconds()
         self._next = self._last_found = self._looked = monotonic()
-        self._more_due = self._starved = self._apart = False
+        self._more_due = self._apart = False
+        self._lacking: frozenset[bool] = frozenset()
+        """The kinds of slots that sagas were left for."""
 
     def is_time(self, *, in_hand: int) -> bool:
         """Say whether to look now, with so many sagas in hand."""
@@ -62,7 +64,7 @@ class Lookout:
 
         It is a power of two, or a whole batch: each number makes another statement, to be planned anew.
         """
-        room = (self._slots.scarcest if self._starved else 0) or self._slots.free
+        room = (self._lacking and self._slots.free_of(self._lacking)) or self._slots.free
         return min((1 << room.bit_length()) >> 1, self._batch)
 
     def note_work(self) -> None:
@@ -73,8 +75,8 @@ class Lookout:
         """Learn what a look led to."""
         self._looked = monotonic()
         self._apart = claimed.apart
-        self._more_due = claimed.full or claimed.starved
-        self._starved = claimed.starved or (self._starved and claimed.full)
+        self._more_due = claimed.full or bool(claimed.lacking)
+        self._lacking = claimed.lacking | (self._lacking if claimed.full else frozenset())
         if claimed.attempts:
             self.note_work()
         if not self._has_room:
@@ -92,5 +94,5 @@ class Lookout:
 
     @property
     def _has_room(self) -> bool:
-        """Whether there are slots of each kind, as far as any has been lacking."""
-        return not self._starved or self._slots.scarcest > 0
+        """Whether there are slots of each kind that has been lacking."""
+        return not self._lacking or self._slots.free_of(self._lacking) > 0

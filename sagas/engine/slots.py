@@ -38,7 +38,7 @@ class Slots:
     def has_room(self, step: Element, direction: Direction) -> bool:
         """Say whether a slot for the step's first call is free, or it needs none."""
         try:
-            kind = step.runs_on_loop(direction, Call.CONDITION if step.when else Call.ACTION)
+            kind = step.runs_on_loop(direction, first_call(step))
         except LookupError:
             return True
         with self._lock:
@@ -55,10 +55,14 @@ class Slots:
         """How many more attempts could be made at most."""
         return max(0, self._free[False]) + self._free[True]
 
-    @property
-    def scarcest(self) -> int:
-        """How many attempts could be made at least, whatever they need."""
-        return max(0, min(self._free.values()))
+    def free_of(self, kinds: Iterable[bool]) -> int:
+        """Return how many attempts could be made at least that need slots of one of these kinds."""
+        return max(0, min(self._free[kind] for kind in kinds))
+
+
+def first_call(step: Element) -> Call:
+    """Return what a step begins with."""
+    return Call.CONDITION if step.when else Call.ACTION
 
 
 class Reservation:
@@ -72,23 +76,30 @@ class Reservation:
         self._slots = slots
         self._had = Counter(attempt.runs_on_loop for attempt in finished)
         self._taken: Counter[bool] = Counter()
+        self.lacking: set[bool] = set()
+        """The kinds of slots that were wanted, and of which none was free: whether for calls on the loop."""
 
     def reserve(self, step: Element, direction: Direction, call: Call = Call.ACTION) -> bool:
         """Take a slot, if one is free."""
         kind = step.runs_on_loop(direction, call)
         if self._taken[kind] >= self._had[kind] and not self._slots.reserve(step, direction, call):
+            self.lacking.add(kind)
             return False
         self._taken[kind] += 1
         return True
 
     def has_room(self, step: Element, direction: Direction) -> bool:
         """Say whether a slot for the step's first call is free, or it needs none."""
-        return self._slots.has_room(step, direction)
+        if self._slots.has_room(step, direction):
+            return True
+        self.lacking.add(step.runs_on_loop(direction, first_call(step)))
+        return False
 
     def anew(self) -> Reservation:
         """Give back what an earlier try of the transaction had taken."""
         self._slots.give_back(self._taken - self._had)
         self._taken.clear()
+        self.lacking.clear()
         return self
 
     def __enter__(self) -> Reservation:

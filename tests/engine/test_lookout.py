@@ -12,6 +12,7 @@ from sagas.states import Direction
 from tests.samples import SECOND, step
 
 POLL = SECOND / 10
+THREADS = frozenset({False})
 SOME: list[Attempt] = [object()]  # type: ignore[list-item]  # That there are some is all that counts.
 
 
@@ -60,7 +61,7 @@ def test_the_longer_nothing_was_found_the_longer_the_pause(idle: float, pause: f
         (Claimed(), 0.1),
         (Claimed(attempts=SOME), SHORTEST_PAUSE),
         (Claimed(attempts=SOME, full=True), 0.0),
-        (Claimed(attempts=SOME, full=True, starved=True), 0.1),
+        (Claimed(attempts=SOME, full=True, lacking=THREADS), 0.1),
     ],
 )
 def test_it_looks_at_once_where_there_is_more_and_room_for_it(
@@ -90,7 +91,7 @@ def test_it_asks_for_whole_batches_until_it_lacks_a_slot(lookout: Lookout) -> No
 
 def test_then_for_as_many_as_there_are_slots_of_the_scarcer_kind(lookout: Lookout, slots: Slots) -> None:
     take_threads(slots, 4)
-    lookout.note(Claimed(attempts=SOME, full=True, starved=True))
+    lookout.note(Claimed(attempts=SOME, full=True, lacking=THREADS))
     assert lookout.room == 250  # Others may need none of those, and it is some time until it looks for them.
     slots.give_back({False: 3})
     assert lookout.room == 2
@@ -100,9 +101,15 @@ def test_then_for_as_many_as_there_are_slots_of_the_scarcer_kind(lookout: Lookou
     assert lookout.room == 250
 
 
+def test_what_is_scarce_and_was_not_lacking_does_not_count(lookout: Lookout, slots: Slots) -> None:
+    take_threads(slots, 4)
+    lookout.note(Claimed(attempts=SOME, full=True, lacking=frozenset({True})))
+    assert lookout.room == 250
+
+
 def test_it_looks_when_sagas_are_let_go_and_more_is_due(lookout: Lookout, slots: Slots, time: Time) -> None:
     take_threads(slots, 4)
-    lookout.note(Claimed(attempts=SOME, full=True, starved=True))
+    lookout.note(Claimed(attempts=SOME, full=True, lacking=THREADS))
     lookout.note_let_go()
     assert not lookout.is_time(in_hand=1)  # None that needed a thread.
     slots.give_back({False: 1})
