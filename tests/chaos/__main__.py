@@ -10,10 +10,12 @@ from __future__ import annotations
 import os
 import random
 import shutil
+import signal
 import subprocess
 import sys
 import tempfile
 import time
+import traceback
 from argparse import ArgumentParser, Namespace
 from pathlib import Path
 
@@ -95,4 +97,10 @@ def _play_mutants(asked: Namespace) -> int:
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    signal.signal(signal.SIGTERM, signal.default_int_handler)  # What it has started is to end with it.
+    try:
+        sys.exit(main())
+    except (Exception, KeyboardInterrupt):
+        traceback.print_exc()
+        sys.stderr.flush()
+        os._exit(1)  # Its clients would go on asking for minutes.
