@@ -44,9 +44,8 @@ class Lookout:
     def pause(self) -> float:
         """Seconds until it is time again, at most."""
         now = monotonic()
-        return next(
-            (left for at in (self._next, self._looked + PATIENCE) if (left := at - now) > 0), self._poll
-        )
+        at = self._next if self._next > now else self._looked + PATIENCE
+        return at - now if at > now else self._poll
 
     @property
     def idle(self) -> float:

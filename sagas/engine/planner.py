@@ -132,8 +132,7 @@ def is_passed(element: Element, state: StepState) -> bool:
 
 def _forward(outline: Outline, states: States, now: datetime) -> Decision:
     for number, stage in enumerate(outline.stages):
-        found = [(element, states[element.name]) for element in stage]
-        ahead = [(element, state) for element, state in found if not is_passed(element, state)]
+        ahead = [(each, state) for each in stage if not is_passed(each, state := states[each.name])]
         if not ahead:
             continue
         if any(_has_failed(element, state) for element, state in ahead):

@@ -13,6 +13,8 @@ itself. The parts are frozen dataclasses:
 Of events, each by itself: `traffic()`, who published what lately, who handled it and how long that took; and
 `letter_groups()`, what was given up alike.
 
+What ended or halted before the last two half hours is counted once a minute in each process.
+
 A part that the database did not answer within two seconds is None; workers it always does.
 """
 

@@ -206,6 +206,7 @@ def test_what_changed_since_the_list_was_shown_is_left_as_it_is(admin, sagas):
         ("?tab=finished", {"order:3"}),
         ("?tab=all&created=hour", {"order:1", "order:2", "order:3", "order:4"}),
         ("?definition=samples.trip&error_class=RetryLater", {"order:1", "order:2"}),
+        ("?definition=samples.trip&failed_step=pay", {"order:1", "order:2"}),
     ],
 )
 def test_a_batch_is_for_all_that_the_filter_finds(admin, sagas, query, keys):

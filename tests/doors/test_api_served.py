@@ -21,6 +21,7 @@ from sagas import start
 from sagas.models import Saga
 from sagas.operations.performing import perform
 from tests.processes.conftest import address
+from tests.samples import postgresql_only
 from tests.served import Served
 
 pytestmark = [pytest.mark.django_db(transaction=True), pytest.mark.processes]
@@ -114,6 +115,19 @@ def test_who_waits_keeps_nobody_from_being_answered(server, headers):
         answers = [each.result() for each in asked]
 
     assert {(answer.status, answer.body["status"]) for answer in answers} == {(200, "suspended")}
+
+
+@postgresql_only
+def test_who_waits_is_answered_too_when_the_database_has_ended_connections(server, headers):
+    saga = start(RETURN["definition"], RETURN["input"])
+    for _ in range(2):
+        answer = ask(server, "GET", f"/api/v1/sagas/{saga.pk}/", headers | {"Prefer": "wait=1"})
+        assert answer.status == 200
+        with connection.cursor() as cursor:
+            cursor.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity "
+                "WHERE datname = current_database() AND pid <> pg_backend_pid()"
+            )
 
 
 def test_what_happens_is_streamed(server, headers):

@@ -20,10 +20,11 @@ pytestmark = pytest.mark.django_db
 
 def test_a_failed_saga_goes_on(define, play):
     saga = situations.exhausted(define, play)
+    assert (saga.status, saga.failed_step) == ("failed", "pay")
     perform(saga.pk, "retry", by=None)
     run_due()
     saga.refresh_from_db()
-    assert (saga.status, saga.attention, saga.error) == ("completed", "", "")
+    assert (saga.status, saga.attention, saga.error, saga.failed_step) == ("completed", "", "", "")
     assert play.calls == ["book", "pay", "pay"]
 
 
