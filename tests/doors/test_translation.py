@@ -33,6 +33,7 @@ LETTERS = re.compile("[A-Za-z]{3}")
 NO_WORDS = re.compile(
     # Names that programs gave, JSON, Mermaid and the errors of participants.
     r"[\w.:]*[_.:\d][\w.:-]*|[{\[].*|flowchart .*"
+    r"|([\da-f]{8}-([\da-f]{4}-){3}[\da-f]{4})?[\da-f]{8}"  # An id, even one without digits.
     r"|\S*(RetryLater|OutcomeUnknown)\b.*|the bank is closed|no answer",
     re.DOTALL,
 )
