@@ -20,7 +20,7 @@ from sagas.canonical import clean_text, gate
 from sagas.definitions import Event, Sleep, StepContext, SubSaga, SubSagas, is_async, registry
 from sagas.engine import callbacks
 from sagas.engine.attempts import Attempt, NotDone, Settled
-from sagas.engine.inputs import validated
+from sagas.engine.inputs import validated, validated_each
 from sagas.exceptions import InputRefused, NotStorable, OutcomeUnknown, PermanentFailure, RetryLater
 from sagas.models import Saga
 from sagas.redaction import declared_by, masked
@@ -82,7 +82,7 @@ def _storable(attempt: Attempt, result: Any) -> Any:
     if isinstance(element, SubSaga):
         return [validated(element.definition, result)]
     if isinstance(element, SubSagas):
-        return [validated(element.definition, input) for input in result]
+        return list(validated_each(element.definition, result))
     if isinstance(element, Sleep):
         return {"until": _moment(element, result).isoformat()}
     if result is not None and not isinstance(result, dict):

@@ -1184,6 +1184,7 @@ class Migration(migrations.Migration):
             model_name="saga",
             constraint=models.UniqueConstraint(
                 condition=models.Q(
+                    ("key__isnull", False),
                     ("kind", "orchestration"),
                     ("status__in", ("pending", "running", "compensating", "suspended", "failed")),
                 ),

@@ -128,7 +128,7 @@ class Saga(StatusModel):
             models.UniqueConstraint(
                 # Nobody starts a choreography, so nobody can be refused one.
                 fields=("definition", "key"),
-                condition=Q(status__in=LIVE, kind=SagaKind.ORCHESTRATION),
+                condition=Q(status__in=LIVE, kind=SagaKind.ORCHESTRATION, key__isnull=False),
                 name="sagas_saga_live_key",
             ),
         )

@@ -13,7 +13,7 @@ from sagas.definitions import REFUSE, SagaDefinition, registry
 from sagas.definitions.checks import definition_problems
 from sagas.engine.admission import lock_names, lock_now
 from sagas.engine.births import business_key, new_saga, store
-from sagas.engine.inputs import validated
+from sagas.engine.inputs import validated, validated_each
 from sagas.exceptions import DefinitionError, DuplicateKey, IdempotencyKeyReused, InputRefused
 from sagas.keys import MAX_KEY, saga_id_for, template_names
 from sagas.models import HistoryKind, Saga
@@ -62,7 +62,8 @@ def start(
     """
     cls = _definition(definition)
     actor = Actor.of(by)
-    saga = _prepared(cls, input, key, actor, idempotency_key, correlation_id, traceparent)
+    stored = validated(cls, input)
+    saga = _prepared(cls, stored, key, actor, idempotency_key, correlation_id, traceparent_of(traceparent))
     # A lock that is held is found out when the saga is stored, and what was stored is taken back.
     may_be_taken_back = bool(cls.locks) and cls.on_locked is REFUSE
     for _ in range(MOST_TRIES):
@@ -82,7 +83,10 @@ def start_many(
     """Start a saga for each input: all of them, or none. Raises as `start` does."""
     cls = _definition(definition)
     actor = Actor.of(by)
-    sagas = [_prepared(cls, input, None, actor, None, None) for input in inputs]
+    traceparent = traceparent_of(None)
+    sagas = [
+        _prepared(cls, stored, None, actor, None, None, traceparent) for stored in validated_each(cls, inputs)
+    ]
     if not sagas:
         return []
     with transaction.atomic(using=Saga.objects.db):
@@ -110,16 +114,15 @@ def _definition(definition: type[SagaDefinition] | str) -> type[SagaDefinition]:
 
 def _prepared(
     definition: type[SagaDefinition],
-    input: Mapping[str, Any],
+    input: dict[str, Any],
     key: str | None,
     actor: Actor,
     idempotency_key: str | None,
     correlation_id: str | None,
-    traceparent: str | None = None,
+    traceparent: str,
 ) -> Saga:
-    stored = validated(definition, input)
     try:
-        lock_names(definition, stored)
+        lock_names(definition, input)
     except ValueError as error:
         raise InputRefused(
             f"{definition.name} was not started: its locks cannot be named: {error}.", {"locks": [str(error)]}
@@ -134,14 +137,14 @@ def _prepared(
             )
     return new_saga(
         definition,
-        input=stored,
-        key=_business_key(definition, stored, key),
+        input=input,
+        key=_business_key(definition, input, key),
         saga_id=saga_id_for(idempotency_key, client=actor.name, definition=definition.name)
         if idempotency_key
         else None,
         started_by=actor.name,
         correlation_id=correlation_id,
-        traceparent=traceparent_of(traceparent),
+        traceparent=traceparent,
         continues=current_saga.get(),
     )
 

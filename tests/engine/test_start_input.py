@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 from rest_framework import serializers
 
-from sagas import start
+from sagas import start, start_many
 from sagas.exceptions import (
     InputRefused,
     NotStorable,
@@ -22,6 +22,18 @@ class Anything(serializers.Serializer[Any]):
     """An input that would take what cannot be stored."""
 
     payload = serializers.JSONField()
+
+
+class Span(serializers.Serializer[Any]):
+    """An input one field of which is looked at beside the other."""
+
+    first = serializers.IntegerField()
+    last = serializers.IntegerField()
+
+    def validate_last(self, last: int) -> int:
+        if last < int(self.initial_data["first"]):
+            raise serializers.ValidationError("It comes before the first.")
+        return last
 
 
 def nested(levels: int) -> Any:
@@ -95,6 +107,15 @@ def test_what_no_database_stores_is_refused(define, data):
 def test_text_that_no_database_stores_is_refused(define, option, text):
     with pytest.raises(InputRefused):
         start(define(step("book")), {}, **{option: text})
+
+
+def test_of_many_inputs_each_is_looked_at_by_itself(define):
+    spans = define(step("a"), input=Span)
+    good = [{"first": number, "last": str(number + 1)} for number in (5, 1, 3)]
+    sagas = start_many(spans, good)
+    assert [saga.input for saga in sagas] == [{"first": n, "last": n + 1} for n in (5, 1, 3)]
+    with pytest.raises(InputRefused, match=r"refused. last: It comes before the first\.$"):
+        start_many(spans, [*good, {"first": 7, "last": 6}])
 
 
 def test_an_input_without_fields_is_an_empty_one(define):
