@@ -87,6 +87,7 @@ BORDER_FIELDS = ("idempotency_key", "undo_key", "given_input")
 FACT_FIELDS = ("saga", "kind", "source", "data", "by")
 
 _PAST = frozenset({StepStatus.COMPLETED, StepStatus.SKIPPED})
+_DIRECTIONS = {each.value: each for each in Direction}
 
 
 @dataclass(slots=True)
@@ -115,17 +116,20 @@ class Locked:
     """How many child sagas of the steps that wait for them stand how."""
     child_results: dict[str, dict[str, Any]] = field(default_factory=dict)
     """The results of a child saga's steps, by the step that it is."""
+    _definition: type[SagaDefinition] | None = None
     _outline: Outline | None = None
 
     @property
     def direction(self) -> Direction:
         """Which way the saga goes, or went before it stopped."""
-        return Direction(self.saga.direction)
+        return _DIRECTIONS[self.saga.direction]
 
     @property
     def definition(self) -> type[SagaDefinition]:
         """The definition as the code has it. Raise `UnknownDefinition` if it has none."""
-        return registry.named(self.saga.definition)
+        if self._definition is None:
+            self._definition = registry.named(self.saga.definition)
+        return self._definition
 
     @property
     def outline(self) -> Outline:
@@ -230,25 +234,27 @@ def _with_steps(
     if not found:
         return []
     step_names = columns(SagaStep, *(() if payload else ("result",)))
-    return _complete(found, fetch_among(_steps, list(found), step_names, alias=alias), step_names, alias)
+    ids = [locked.saga.pk for locked in found.values()]
+    return _complete(found, fetch_among(_steps, ids, step_names, alias=alias), step_names, alias)
 
 
-def _found(rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, by: str) -> dict[UUID, Locked]:
+def _found(rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str, by: str) -> dict[int, Locked]:
+    """Return the sagas by the numbers that their ids are: Python hashes and compares UUIDs much slower."""
     found = {}
     for now, *row in rows:
         saga = stored(Saga, names, row, alias)
-        found[saga.pk] = Locked(saga, shifted(now), by)
+        found[saga.pk.int] = Locked(saga, shifted(now), by)
     return found
 
 
 def _complete(
-    found: dict[UUID, Locked], rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str
+    found: dict[int, Locked], rows: Iterable[Sequence[Any]], names: tuple[str, ...], alias: str
 ) -> list[Locked]:
     """Give these sagas their steps, and the open facts where the rows say that there are some."""
     told = set()
     for has_facts, *row in rows:
         step = stored(SagaStep, names, row, alias)
-        locked = found.get(step.saga_id)
+        locked = found.get(step.saga_id.int)
         if locked is None:
             continue  # Its saga was stored between the two statements.
         locked.steps[step.name] = step
@@ -258,7 +264,7 @@ def _complete(
         fact_names = columns(SagaFact)
         for values in fetch_among(_open_facts, list(told), fact_names, alias=alias):
             fact = stored(SagaFact, fact_names, values, alias)
-            found[fact.saga_id].facts.append(fact)
+            found[fact.saga_id.int].facts.append(fact)
     return list(found.values())
 
 

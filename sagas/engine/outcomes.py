@@ -48,23 +48,7 @@ def apply(locked: Locked, settled: Settled) -> None:
     step = locked.step(attempt.step.name)
     if settled.outcome not in _NO_FAILURE and attempt.call is not Call.PROBE:
         _note_failure(locked, step, settled)
-    record = record_of(locked, step, attempt.direction)
-    on_exhausted = locked.definition.on_exhausted
-    if attempt.call is Call.PROBE:
-        verdict = judge_probe(attempt.step, settled.outcome, record, on_exhausted=on_exhausted)
-        if isinstance(verdict, Again) and settled.outcome is not Outcome.UNKNOWN:
-            step.call = Call.ACTION  # It is asked again, or need not be.
-    else:
-        verdict = judge(
-            attempt.step,
-            attempt.direction,
-            settled.outcome,
-            record,
-            delay=settled.delay,
-            on_exhausted=on_exhausted,
-        )
-    if attempt.call is Call.CONDITION:
-        verdict = _without_doubt(verdict)
+    verdict = _verdict(locked, step, settled)
     if attempt.direction is Direction.BACK:
         _apply_back(locked, step, verdict)
     elif attempt.call is Call.CONDITION and isinstance(verdict, Complete):
@@ -77,6 +61,23 @@ def apply(locked: Locked, settled: Settled) -> None:
         _publish(locked, settled)
 
 
+def _verdict(locked: Locked, step: SagaStep, settled: Settled) -> Verdict:
+    attempt, outcome = settled.attempt, settled.outcome
+    if outcome is Outcome.DONE:
+        return Complete()  # As most are; whatever was before.
+    record = record_of(locked, step, attempt.direction)
+    on_exhausted = locked.definition.on_exhausted
+    if attempt.call is Call.PROBE:
+        verdict = judge_probe(attempt.step, outcome, record, on_exhausted=on_exhausted)
+        if isinstance(verdict, Again) and outcome is not Outcome.UNKNOWN:
+            step.call = Call.ACTION  # It is asked again, or need not be.
+        return verdict
+    verdict = judge(
+        attempt.step, attempt.direction, outcome, record, delay=settled.delay, on_exhausted=on_exhausted
+    )
+    return _without_doubt(verdict) if attempt.call is Call.CONDITION else verdict
+
+
 def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Settled) -> None:
     element = settled.attempt.step
     match verdict:
@@ -87,7 +88,7 @@ def _apply_forward(locked: Locked, step: SagaStep, verdict: Verdict, settled: Se
         case Complete():
             step.complete(now=locked.now)
             step.result = settled.attempt.held.results[step.name] = settled.result or {}
-            if not any(other.error_class for other in locked.steps.values()):
+            if locked.saga.error_class and not any(other.error_class for other in locked.steps.values()):
                 locked.saga.clear_error()
         case Again(delay, in_doubt, cleared=cleared):
             step.park(WaitsFor.RETRY, due_at=locked.now + delay, in_doubt=in_doubt)

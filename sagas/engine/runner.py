@@ -12,7 +12,6 @@ import logging
 import os
 import socket
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
@@ -28,6 +27,7 @@ from django.db.models import Min
 from sagas.conf import saga_settings
 from sagas.engine import atomics, errands
 from sagas.engine.attempts import Attempt, Held, Settled
+from sagas.engine.books import Books
 from sagas.engine.calls import Calls
 from sagas.engine.claims import Claimed, claim, known, look
 from sagas.engine.garbage import collected_seldom
@@ -123,7 +123,6 @@ class Runner:
         self._accompanied = False
         self._swept = False
         self._rung = float("-inf")
-        self._books = ThreadPoolExecutor(1, thread_name_prefix="saga-books")
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
             self.id,
@@ -154,24 +153,25 @@ class Runner:
 
     async def _run(self) -> None:
         self._came_back = asyncio.Event()
+        self._books = Books(self._loop)
         threads = Threads(self._config.threads)
         self._calls = Calls(self._slots, threads, self._report, self._perform_atomically)
         pulse = self._loop.create_task(self._keep_pulse())
         try:
-            await self._in_books(self._enrol)
+            await self._books.do(self._enrol)
             self._heartbeat.start()
             await self._work()
         finally:
             if self._companion is not None and self._accompanied:
-                await self._in_books(self._companion.stop)
+                await self._books.do(self._companion.stop)
                 self.ran.leaking = self._companion.is_leaking
             pulse.cancel()
             self.ran.leaking |= self._calls.overdue * 2 >= self._config.threads
             threads.close()
             if self._heartbeat.is_running:
-                await self._in_books(self._heartbeat.stop)
-            await self._in_books(self._leave)
-            self._books.shutdown()
+                await self._books.do(self._heartbeat.stop)
+            await self._books.do(self._leave)
+            self._books.close()
 
     async def _work(self) -> None:
         began = monotonic()
@@ -194,7 +194,7 @@ class Runner:
                     await self._claim()
                 elif not self._swept and (not self._hand or self._lookout.has_paused):
                     self._swept = True
-                    await self._in_books(errands.sweep)
+                    await self._books.do(errands.sweep)
                 elif not self._hand and (not may_claim or self._is_idle()):
                     return
                 else:
@@ -205,7 +205,7 @@ class Runner:
                 if now >= ends + self._config.lease.total_seconds():
                     return  # Others have taken over what was in hand.
                 await asyncio.sleep(PAUSE_WITHOUT_DATABASE)
-                await self._in_books(partial(renew_connection, Saga.objects.db, error))
+                await self._books.do(partial(renew_connection, Saga.objects.db, error))
             await asyncio.sleep(0)  # Let the calls run that were just sent.
 
     def _start_companion(self) -> None:
@@ -220,7 +220,7 @@ class Runner:
     async def _settle(self, *, begin: bool) -> None:
         outcomes, self._outcomes = self._outcomes, []
         try:
-            settlement: Settlement = await self._in_books(
+            settlement: Settlement = await self._books.do(
                 lambda: settle(
                     outcomes,
                     self.id,
@@ -256,14 +256,14 @@ class Runner:
             self._lookout.note_let_go()
 
     async def _claim(self) -> None:
-        claimed = await self._in_books(self._take_what_is_due)
+        claimed = await self._books.do(self._take_what_is_due)
         for attempt in claimed.attempts:
             self._hand[attempt.held.id] = attempt.held
         self.ran.claimed += len({attempt.held.id for attempt in claimed.attempts})
         self._send(claimed.attempts)
         self._lookout.note(claimed)
         if claimed.attempts:
-            await self._in_books(partial(self._ring, more=claimed.full))
+            await self._books.do(partial(self._ring, more=claimed.full))
         else:
             self._start_companion()
 
@@ -301,16 +301,14 @@ class Runner:
         self._came_back.set()
 
     async def _pause(self, seconds: float) -> None:
-        with suppress(TimeoutError):
-            await asyncio.wait_for(self._came_back.wait(), max(seconds, 0.001))
+        timer = self._loop.call_later(max(seconds, 0.001), self._came_back.set)
+        await self._came_back.wait()
+        timer.cancel()
 
     async def _keep_pulse(self) -> None:
         while True:
             self._heartbeat.pulse()
             await asyncio.sleep(PULSE.total_seconds())
-
-    async def _in_books(self, work: Callable[[], T]) -> T:
-        return await self._loop.run_in_executor(self._books, work)
 
     def _enrol(self) -> None:
         if self._lent is not None:

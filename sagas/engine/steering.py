@@ -161,10 +161,11 @@ def retire_expired_keys(locked: Locked) -> None:
     That can be found out only now: a worker may have come late, or the saga been suspended meanwhile.
     """
     for name, step in locked.steps.items():
-        if (step.started_at or step.undo_started_at) is None:
-            continue  # No key of it was ever sent.
+        # Most were never sent a key of, or are done with.
+        if (step.started_at or step.undo_started_at) is None or not _may_begin(locked, step):
+            continue
         declared = locked.outline.steps.get(name)
-        if declared is None or not _may_begin(locked, step) or not key_is_spent(declared, step, locked.now):
+        if declared is None or not key_is_spent(declared, step, locked.now):
             continue
         if step.direction is Direction.FORWARD:
             locked.step(name).doubt(now=locked.now)
