@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any, ClassVar
 from uuid import UUID
 
 from django.contrib import admin
+from django.contrib.admin.views.main import ChangeList
 from django.contrib.auth import get_permission_codename
 from django.http import HttpRequest, HttpResponse
 from django.template.response import TemplateResponse
@@ -18,6 +19,7 @@ from django.utils.text import capfirst
 from django.utils.translation import get_language
 
 from sagas.admin.paginator import CappedPaginator
+from sagas.admin.rows import with_addresses_from_one
 from sagas.admin.times import NOTHING
 from sagas.conf import saga_settings
 
@@ -70,6 +72,10 @@ class ReadOnlyAdmin(ModelAdmin):
 
     def lookup_allowed(self, lookup: str, value: str, request: HttpRequest) -> bool:
         return lookup in self.lookups
+
+    def get_changelist(self, request: HttpRequest, **kwargs: Any) -> type[ChangeList]:
+        base = super().get_changelist(request, **kwargs)
+        return with_addresses_from_one(base)  # type: ignore[arg-type]  # Classes can be hashed.
 
     def changelist_view(
         self, request: HttpRequest, extra_context: dict[str, Any] | None = None
