@@ -122,7 +122,7 @@ class Runner:
         self._outcomes: list[Settled] = []
         self._accompanied = False
         self._swept = False
-        self._rung = float("-inf")
+        self._rung = 0.0
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
             self.id,
@@ -176,6 +176,7 @@ class Runner:
     async def _work(self) -> None:
         began = monotonic()
         self._ends = ends = began + self._budget
+        self._rung = began - SPARE.total_seconds()
         while True:
             self._came_back.clear()
             now = monotonic()
@@ -187,11 +188,15 @@ class Runner:
                 if self._companion is not None:
                     self._companion.pause()
             try:
-                if self._outcomes:
+                if self._is_silent(beyond=2 * SPARE):
+                    await self._books.do(self._ring)
+                elif self._outcomes:
                     await self._settle(begin=now < ends)
                     self._lookout.note_work()
                 elif may_claim and self._lookout.is_time(in_hand=len(self._hand)):
                     await self._claim()
+                elif self._is_silent(beyond=SPARE):
+                    await self._books.do(self._ring)  # Now, since there is nothing else to do.
                 elif not self._swept and (not self._hand or self._lookout.has_paused):
                     self._swept = True
                     await self._books.do(errands.sweep)
@@ -262,10 +267,10 @@ class Runner:
         self.ran.claimed += len({attempt.held.id for attempt in claimed.attempts})
         self._send(claimed.attempts)
         self._lookout.note(claimed)
-        if claimed.attempts:
-            await self._books.do(partial(self._ring, more=claimed.full))
-        else:
+        if not claimed.attempts:
             self._start_companion()
+        elif claimed.full:
+            await self._books.do(wake)  # There is more than one runner can have.
 
     def _take_what_is_due(self) -> Claimed:
         seen = look(self.id, self._only)
@@ -283,13 +288,14 @@ class Runner:
             holds=self._holds.get(),
         )
 
-    def _ring(self, *, more: bool) -> None:
-        """Leave a wake-up in case this process dies, and call for help where there is more to do."""
-        if more:
-            wake()
-        if (now := monotonic()) >= self._rung + SPARE.total_seconds():
-            self._rung = now
-            wake(after=self._config.lease + SPARE)
+    def _is_silent(self, *, beyond: timedelta) -> bool:
+        """Say whether something is in hand, and for so long no wake-up was left that serves it."""
+        return bool(self._hand) and monotonic() >= self._rung + beyond.total_seconds()
+
+    def _ring(self) -> None:
+        """Leave a wake-up in case this process dies."""
+        self._rung = monotonic()
+        wake(after=self._config.lease + SPARE)
 
     def _send(self, attempts: Sequence[Attempt]) -> None:
         self.ran.attempts += len(attempts)
@@ -323,7 +329,6 @@ class Runner:
                 queue=queue_name(),
                 slots=self._slots.total,
             )
-            self._ring(more=False)
             clear_past_wakes(Saga.objects.db)
 
     def _leave(self) -> None:
