@@ -1,24 +1,27 @@
 """How long one saga takes, from before its start until its end can be read, at work and when idle.
 
-Its end is looked for every two milliseconds, and only while a timed saga is under way.
+Its end is looked for every two milliseconds, and only while a timed saga is under way: by a statement that is
+prepared, for the processors are those of the workers too.
 """
 
 from __future__ import annotations
 
+import os
 import random
-from collections.abc import Iterator
+from collections.abc import Sequence
 from statistics import quantiles
 from threading import Thread
 from time import monotonic, perf_counter, sleep
+from typing import Self
 from uuid import UUID
 
-from django.db import connections
+import psycopg
 
 from benchmarks.cluster import TookTooLong, cluster, wait_until
 from benchmarks.databases import analyse
 from benchmarks.ours import has_nothing_to_do, run
 from sagas import start
-from sagas.models import Saga, Worker
+from sagas.models import Worker
 
 DEFINITION = "benchmarks.async"
 BACKGROUND = 5
@@ -65,15 +68,33 @@ def _alone(draw: random.Random) -> float:
     while Worker.objects.exists() and monotonic() < deadline:
         sleep(0.05)
     sleep(draw.uniform(0.1, 0.3))  # Not in step with what polls.
-    began = perf_counter()
-    saga = start(DEFINITION, {})
-    wait_until(
-        lambda: Saga.objects.filter(pk=saga.pk, ended_at__isnull=False).exists(),
-        within=WITHIN,
-        what="one saga ends in an idle cluster",
-        every=LOOK_EVERY,
-    )
-    return 1000 * (perf_counter() - began)
+    with Watch() as watch:
+        began = perf_counter()
+        saga = start(DEFINITION, {})
+        wait_until(
+            lambda: bool(watch.ended([saga.pk])),
+            within=WITHIN,
+            what="one saga ends in an idle cluster",
+            every=LOOK_EVERY,
+        )
+        return 1000 * (perf_counter() - began)
+
+
+class Watch:
+    """Looks which sagas have ended, on a connection of its own."""
+
+    def __enter__(self) -> Self:
+        self._connection = psycopg.connect(os.environ["DATABASE_URL"], autocommit=True)
+        self.ended([])
+        return self
+
+    def __exit__(self, *error: object) -> None:
+        self._connection.close()
+
+    def ended(self, sagas: Sequence[UUID]) -> list[UUID]:
+        """Return those of these sagas that have ended."""
+        statement = "SELECT id FROM sagas_saga WHERE id = ANY(%s) AND ended_at IS NOT NULL"
+        return [pk for (pk,) in self._connection.execute(statement, [list(sagas)], prepare=True)]
 
 
 class Timing(Thread):
@@ -95,18 +116,11 @@ class Timing(Thread):
         return self._took
 
     def run(self) -> None:
-        try:
+        with Watch() as watch:
             while self.under_way or not self._no_more:
-                for ended in self._ended():
+                for ended in watch.ended(list(self.under_way)) if self.under_way else ():
                     self._took.append(1000 * (perf_counter() - self.under_way.pop(ended)))
                 sleep(LOOK_EVERY)
-        finally:
-            connections.close_all()
-
-    def _ended(self) -> Iterator[UUID]:
-        if watched := list(self.under_way):
-            ended = Saga.objects.filter(pk__in=watched, ended_at__isnull=False)
-            yield from ended.values_list("pk", flat=True)
 
 
 def _percentiles(milliseconds: list[float]) -> dict[str, float]:
