@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from functools import cache, cached_property
+from types import SimpleNamespace
 from typing import TYPE_CHECKING, Any
 
 from django.contrib.admin.templatetags.admin_urls import add_preserved_filters
@@ -15,8 +16,7 @@ else:
     _Base = object
 
 
-class _StandIn:
-    id = "key-of-the-row"
+_KEY = "key-of-the-row"
 
 
 class _Rows(_Base):
@@ -28,16 +28,17 @@ class _Rows(_Base):
 
     def url_for_result(self, result: Any) -> str:
         """Return the address of a row's page, with what leads back to this list."""
-        return self._address.replace(_StandIn.id, quote(str(result.pk)))
+        return self._address.replace(_KEY, quote(str(result.pk)))
 
     @cached_property
     def _address(self) -> str:
-        address = super().url_for_result(_StandIn())  # type: ignore[arg-type]
+        stand_in: Any = SimpleNamespace(**{self.pk_attname: _KEY})
+        address = super().url_for_result(stand_in)
         filters: Any = {"preserved_filters": self._filters, "opts": self.opts}
         return str(add_preserved_filters(filters, address))
 
 
 @cache
 def with_addresses_from_one(base: type[ChangeList]) -> type[ChangeList]:
-    """Return this kind of list with the addresses of its rows made from one; the rows' key is their `id`."""
+    """Return this kind of list with the addresses of its rows made from one."""
     return type(f"Rows{base.__name__}", (_Rows, base), {})

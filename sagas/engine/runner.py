@@ -17,7 +17,7 @@ from dataclasses import dataclass
 from datetime import datetime, timedelta
 from functools import partial
 from time import monotonic
-from typing import Protocol, TypeVar
+from typing import Protocol
 from uuid import UUID, uuid4
 
 from django.db import DatabaseError, InterfaceError, close_old_connections, connections, transaction
@@ -40,8 +40,6 @@ from sagas.engine.threads import Threads
 from sagas.engine.transactions import renew_connection
 from sagas.models import Saga, Worker
 from sagas.wake import clear_past_wakes, queue_name, wake
-
-T = TypeVar("T")
 
 log = logging.getLogger("sagas.engine")
 
@@ -122,7 +120,7 @@ class Runner:
         self._outcomes: list[Settled] = []
         self._accompanied = False
         self._swept = False
-        self._rung = 0.0
+        self._rung = float("-inf")
         self._lent = _open_connection()
         self._heartbeat = Heartbeat(
             self.id,
@@ -176,7 +174,6 @@ class Runner:
     async def _work(self) -> None:
         began = monotonic()
         self._ends = ends = began + self._budget
-        self._rung = began - SPARE.total_seconds()
         while True:
             self._came_back.clear()
             now = monotonic()
@@ -188,15 +185,11 @@ class Runner:
                 if self._companion is not None:
                     self._companion.pause()
             try:
-                if self._is_silent(beyond=2 * SPARE):
-                    await self._books.do(self._ring)
-                elif self._outcomes:
+                if self._outcomes:
                     await self._settle(begin=now < ends)
                     self._lookout.note_work()
                 elif may_claim and self._lookout.is_time(in_hand=len(self._hand)):
                     await self._claim()
-                elif self._is_silent(beyond=SPARE):
-                    await self._books.do(self._ring)  # Now, since there is nothing else to do.
                 elif not self._swept and (not self._hand or self._lookout.has_paused):
                     self._swept = True
                     await self._books.do(errands.sweep)
@@ -269,8 +262,8 @@ class Runner:
         self._lookout.note(claimed)
         if not claimed.attempts:
             self._start_companion()
-        elif claimed.full:
-            await self._books.do(wake)  # There is more than one runner can have.
+        elif claimed.full or not self._has_rung:
+            await self._books.do(partial(self._ring, more=claimed.full))
 
     def _take_what_is_due(self) -> Claimed:
         seen = look(self.id, self._only)
@@ -288,14 +281,18 @@ class Runner:
             holds=self._holds.get(),
         )
 
-    def _is_silent(self, *, beyond: timedelta) -> bool:
-        """Say whether something is in hand, and for so long no wake-up was left that serves it."""
-        return bool(self._hand) and monotonic() >= self._rung + beyond.total_seconds()
+    def _ring(self, *, more: bool) -> None:
+        """Leave a wake-up in case this process dies, and call for help where there is more to do."""
+        if more:
+            wake()
+        if not self._has_rung:
+            self._rung = monotonic()
+            wake(after=self._config.lease + SPARE)
 
-    def _ring(self) -> None:
-        """Leave a wake-up in case this process dies."""
-        self._rung = monotonic()
-        wake(after=self._config.lease + SPARE)
+    @property
+    def _has_rung(self) -> bool:
+        """Whether a wake-up was left that serves what is taken now, too."""
+        return monotonic() < self._rung + SPARE.total_seconds()
 
     def _send(self, attempts: Sequence[Attempt]) -> None:
         self.ran.attempts += len(attempts)
@@ -329,6 +326,7 @@ class Runner:
                 queue=queue_name(),
                 slots=self._slots.total,
             )
+            self._ring(more=False)
             clear_past_wakes(Saga.objects.db)
 
     def _leave(self) -> None:
