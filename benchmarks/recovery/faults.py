@@ -6,7 +6,6 @@ import os
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
-from pathlib import Path
 from time import monotonic, sleep
 
 import psutil
@@ -17,6 +16,7 @@ from benchmarks.processes import group
 from sagas import start
 from sagas.models import HistoryKind, Saga, Worker
 from tests.postgres import Server
+from tests.workers import have_no_task, reader_among
 
 WITHIN = 120.0
 
@@ -54,10 +54,14 @@ def kill_busy_worker(cluster: Cluster, server: Server) -> float:
 def wedge(cluster: Cluster, server: Server) -> float:
     """Kill the worker that reads from the cluster's queue, with the queue's lock."""
     wait_until(lambda: not Worker.objects.exists(), within=WITHIN, what="the runners have ended")
-    wait_until(lambda: _reader(cluster()) is not None, within=WITHIN, what="a worker waits for tasks")
-    reader = _reader(cluster())
+    [sentinel] = cluster().children()
+    wait_until(
+        lambda: reader_among(sentinel.children()) is not None, within=WITHIN, what="a worker waits for tasks"
+    )
+    reader = reader_among(sentinel.children())
     assert reader is not None
     reader.kill()
+    wait_until(lambda: have_no_task(sentinel.children()), within=WITHIN, what="nothing reads the queue")
     return complete_one()
 
 
@@ -98,12 +102,3 @@ def _ended(saga: Saga) -> Callable[[], bool]:
 def _holder(saga: Saga) -> Worker | None:
     saga.refresh_from_db(fields=["held_by"])
     return Worker.objects.filter(pk=saga.held_by).first() if saga.held_by else None
-
-
-def _reader(main: psutil.Process) -> psutil.Process | None:
-    [sentinel] = main.children()
-    # The workers are its first children. One of them reads from the queue's pipe, the others wait for that.
-    for process in sorted(sentinel.children(), key=psutil.Process.create_time):
-        if "pipe" in Path(f"/proc/{process.pid}/wchan").read_text():
-            return process
-    return None

@@ -12,6 +12,8 @@ from pathlib import Path
 
 import psutil
 
+from tests.workers import reader_among
+
 GRACE = 10
 
 
@@ -98,9 +100,4 @@ class Host:
     @property
     def reader(self) -> psutil.Process | None:
         """The worker that holds the lock of the task queue while it waits for the next task."""
-        for process in self.members:
-            with suppress(OSError, psutil.NoSuchProcess):
-                # Of the workers, which are the first to be started, the others wait for a semaphore.
-                if "pipe" in Path(f"/proc/{process.pid}/wchan").read_text():
-                    return process
-        return None
+        return reader_among(self.members)
