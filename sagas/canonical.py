@@ -22,6 +22,9 @@ MAX_ERROR_CHARACTERS = 2000
 
 _UNSTORABLE = re.compile("[\x00\ud800-\udfff]")
 
+_compact = json.JSONEncoder(ensure_ascii=False, separators=(",", ":")).encode
+"""Made once: `json.dumps` makes an encoder for each call that asks for anything but its defaults."""
+
 
 def gate(value: Any, what: str) -> Any:
     """Return `value`, or raise `NotStorable` naming `what` and the path of the offence.
@@ -31,7 +34,7 @@ def gate(value: Any, what: str) -> Any:
     compact UTF-8.
     """
     _check(value, what, "", MAX_DEPTH)
-    size = len(json.dumps(value, ensure_ascii=False, separators=(",", ":")).encode())
+    size = len(_compact(value).encode())
     if size > MAX_BYTES:
         raise NotStorable(
             f"{what} is {size:,} bytes of JSON, more than the {MAX_BYTES:,} that are stored. "

@@ -38,7 +38,7 @@ class SagaSettings:
     """How long a runner stays when nothing is due."""
     poll: timedelta = timedelta(milliseconds=100)
     """How often a runner with free slots looks for due sagas."""
-    batch: int = 250
+    batch: int = 500
     """Sagas claimed at once, at most."""
     threads: int = 16
     """Sync steps at once in one runner."""
