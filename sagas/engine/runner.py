@@ -30,7 +30,6 @@ from sagas.engine.attempts import Attempt, Held, Settled
 from sagas.engine.books import Books
 from sagas.engine.calls import Calls
 from sagas.engine.claims import Claimed, claim, known, look
-from sagas.engine.garbage import collected_seldom
 from sagas.engine.heartbeat import PULSE, Heartbeat
 from sagas.engine.holds import FreshHolds
 from sagas.engine.lookout import Lookout
@@ -138,8 +137,7 @@ class Runner:
         self._loop = _new_event_loop()
         main = self._loop.create_task(self._run())
         try:
-            with collected_seldom():
-                self._loop.run_until_complete(main)
+            self._loop.run_until_complete(main)
         except BaseException:
             main.cancel()
             with suppress(asyncio.CancelledError):

@@ -14,6 +14,7 @@ from django.db.models import QuerySet
 from sagas.choreography.courier import Courier
 from sagas.clock import database_now
 from sagas.definitions import choreographies, registry
+from sagas.engine.garbage import collected_seldom
 from sagas.engine.recovery import Lost, lost, overdue, recover
 from sagas.engine.runner import Ran, Runner
 from sagas.exceptions import OperationRefused
@@ -138,25 +139,26 @@ def run(
     """
     recover()
     if wanted.is_everything:
-        while overdue().exists() and not is_stopping() and _run_all().claimed:
+        while overdue().exists() and not is_stopping() and _run(companion=Courier()).claimed:
             pass
         waiting = None
         while not is_stopping() and (first := deliveries_due().first()) and first != waiting:
             waiting = first
-            _run_all()
+            _run(companion=Courier())
     else:
         for start in range(0, len(found), CHUNK):
             ids = [saga.id for saga in found[start : start + CHUNK]]
             due = overdue().filter(pk__in=ids)
-            while due.exists() and not is_stopping() and Runner(only=ids).run().claimed:
+            while due.exists() and not is_stopping() and _run(only=ids).claimed:
                 pass
     if found:
         wake()  # For what is due later: whoever looks leaves a wake-up for it.
     return _came_to(found)
 
 
-def _run_all() -> Ran:
-    return Runner(companion=Courier()).run()
+def _run(*, only: Sequence[UUID] | None = None, companion: Courier | None = None) -> Ran:
+    with collected_seldom():
+        return Runner(only=only, companion=companion).run()
 
 
 def _came_to(found: Sequence[Found]) -> Summary:

@@ -14,6 +14,7 @@ from sagas.choreography.courier import Courier
 from sagas.clock import DatabaseTime
 from sagas.conf import saga_settings
 from sagas.engine import recovery
+from sagas.engine.garbage import collected_seldom
 from sagas.engine.heartbeat import ALIVE_FOR
 from sagas.engine.queries import fetch_again
 from sagas.engine.runner import Runner
@@ -29,7 +30,9 @@ def run_due() -> None:
     try:
         if _runners_at_work() >= runners_allowed():
             return
-        if Runner(ends_process=True, companion=Courier()).run().leaking:
+        with collected_seldom():
+            is_leaking = Runner(ends_process=True, companion=Courier()).run().leaking
+        if is_leaking:
             _recycle_process()
     except Exception:
         log.exception("A runner ended with an error; its sagas go on when their leases end.")

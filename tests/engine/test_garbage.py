@@ -7,6 +7,8 @@ import gc
 import pytest
 
 from sagas.engine.garbage import YOUNG, collected_seldom
+from sagas.engine.runner import Runner
+from sagas.queue.tasks import run_due
 
 
 def test_it_is_called_seldom_and_left_as_it_was():
@@ -21,3 +23,13 @@ def test_it_is_called_seldom_and_left_as_it_was():
     with pytest.raises(SystemExit):
         end_in_the_middle()
     assert (gc.get_threshold(), gc.get_freeze_count()) == (before, 0)
+
+
+@pytest.mark.django_db(transaction=True)
+def test_a_runner_is_gone_when_its_task_is():
+    gc.disable()  # Whatever else would find it by chance.
+    try:
+        run_due()
+    finally:
+        gc.enable()
+    assert [each for each in gc.get_objects() if isinstance(each, Runner)] == []
