@@ -23,7 +23,7 @@ LEASE = timedelta(seconds=30)
 
 
 def claim(worker=None, **options):
-    return deliveries.claim(worker or uuid4(), limit=100, lease=LEASE, **options)
+    return deliveries.claim(worker or uuid4(), limit=500, lease=LEASE, **options)
 
 
 def test_only_the_first_of_a_key_is_delivered(listener):
@@ -152,13 +152,13 @@ def test_a_call_that_was_taken_over_leaves_nothing(listener):
 
 def test_those_that_lost_their_worker_go_apart_in_ever_smaller_company(listener):
     listener.on("a")
-    publish(*(Event("a", {"n": n}) for n in range(100)))
+    publish(*(Event("a", {"n": n}) for n in range(200)))
     sizes = [len(claim().deliveries)]
     for _crash in range(5):
         lose_worker()
         sizes.append(len(claim().deliveries))
         InboxMessage.objects.filter(held_by=None).delete()
-    assert sizes == [100, 62, 15, 3, 1, 1]
+    assert sizes == [200, 125, 31, 7, 1, 1]
 
 
 def test_while_something_is_in_hand_none_of_them_is_taken(listener):

@@ -86,12 +86,12 @@ def test_recovery_delivers_what_is_due_in_this_process(case, monkeypatch):
     publish(Event("ticket.sold", {"n": 2}, correlation_id="case 8"))
     ran = []
 
-    def run_all():
+    def run_all(**options):
         ran.append(True)
         run_due()
         return Ran()
 
-    monkeypatch.setattr(recovery, "_run_all", run_all)  # The real one works on another connection.
+    monkeypatch.setattr(recovery, "_run", run_all)  # The real one works on another connection.
     call_command("recover_sagas", "--run")
     assert ran
     assert Saga.objects.get(pk=case_id("case 8")).status == "running"

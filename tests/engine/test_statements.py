@@ -90,7 +90,7 @@ def test_a_take_over(define, number):
     clock.shift(MINUTE)
     with statements() as asked:
         attempts = Hand().take()
-    assert len(attempts) == min(number, 62)  # After a crash hands are smaller.
+    assert len(attempts) == min(number, 125)  # After a crash hands are smaller.
     assert len(asked) == WITH_HISTORY, asked
 
 
