@@ -79,7 +79,8 @@ class Host:
     def sentinel(self) -> psutil.Process | None:
         """The process that watches the cluster's others."""
         with suppress(psutil.NoSuchProcess):
-            return next(iter(self.main.children()), None) if self.main else None
+            main = self.main  # Which may be gone the next time it is asked for.
+            return next(iter(main.children()), None) if main else None
         return None
 
     @property
