@@ -29,12 +29,12 @@ def test_it_is_called_seldom_and_left_as_it_was():
 def test_a_runner_is_gone_when_its_task_is():
     gc.collect()
     before = _runners()
-    gc.disable()  # It would find it by chance.
+    gc.disable()  # As soon as it may, it finds what is left.
     try:
         run_due()
+        assert _runners() == before
     finally:
         gc.enable()
-    assert _runners() == before
 
 
 def _runners() -> int:
